@@ -1,0 +1,27 @@
+"""Every name, label and header that more than one part uses, in one place."""
+
+from typing import Final
+
+GROUP: Final = "hfmodel.dev"
+VERSION: Final = "v1alpha1"
+API_VERSION: Final = f"{GROUP}/{VERSION}"
+KIND: Final = "HFModel"
+PLURAL: Final = "hfmodels"
+SHORT_NAME: Final = "hfm"
+
+# metadata.name is the <id> of the REST paths and a label value, hence at most 63 characters.
+ID_PATTERN: Final = r"^[a-z0-9]([a-z0-9.-]*[a-z0-9])?$"
+ID_MAX_LENGTH: Final = 63
+
+LABEL_MODEL: Final = f"{GROUP}/model"
+LABEL_TEMPLATE_HASH: Final = f"{GROUP}/template-hash"
+LABEL_MANAGED_BY: Final = "app.kubernetes.io/managed-by"
+
+# Set on a runtime's 503 when it refused a request without starting it: safe to send again elsewhere.
+HEADER_REFUSED: Final = "x-hfmodel-refused"
+# The caller's or the router's id of a request; copied to the answer and to every log line.
+HEADER_REQUEST_ID: Final = "x-request-id"
+# How long a client is willing to be held, in seconds (the router caps it by its own deadline).
+HEADER_HOLD_TIMEOUT: Final = "x-hfmodel-hold-timeout"
+# How long the router held the request before a pod took it, in seconds; on every held answer.
+HEADER_HELD_SECONDS: Final = "x-hfmodel-held-seconds"

@@ -1,0 +1,121 @@
+"""Phases, condition types and reasons of an HFModel, and the status as a typed value."""
+
+from datetime import datetime
+from enum import StrEnum
+
+from pydantic import BaseModel, ConfigDict, Field
+from pydantic.alias_generators import to_camel
+
+
+class Phase(StrEnum):
+    """Where a model stands, in one word; the `Phase` column of `kubectl get hfm` and `hfmodel list`."""
+
+    PENDING = "Pending"  # accepted, nothing decided yet
+    FETCHING = "Fetching"  # weights are on their way, nobody waits for them (prefetch)
+    ASLEEP = "Asleep"  # no pod; the next request wakes it
+    STARTING = "Starting"  # a pod was asked for and is not ready yet
+    READY = "Ready"  # at least one pod answers
+    RETIRING = "Retiring"  # the last pod is going
+    FAILED = "Failed"  # it cannot start; the Ready condition says why
+
+
+class ConditionType(StrEnum):
+    """Condition types; Reconciling and Stalled follow kstatus, so `kubectl wait`, Flux and Argo CD understand them."""
+
+    ACCEPTED = "Accepted"
+    CACHED = "Cached"
+    READY = "Ready"
+    RECONCILING = "Reconciling"
+    STALLED = "Stalled"
+
+
+class Reason(StrEnum):
+    """Why a condition is as it is. Machine-readable; the message beside it is for a person to act on."""
+
+    # Normal life.
+    ACCEPTED = "Accepted"
+    READY = "Ready"
+    ASLEEP = "Asleep"
+    STARTING = "Starting"
+    FETCHING = "Fetching"
+    CACHED = "Cached"
+    RETIRING = "Retiring"
+    POOL_FULL = "PoolFull"  # maxLoadedModels reached and nobody idle: waits for its turn
+    # What keeps a model from starting.
+    INVALID_SPEC = "InvalidSpec"
+    SOURCE_NOT_SUPPORTED = "SourceNotSupported"
+    SECRET_MISSING = "SecretMissing"
+    PROFILE_UNKNOWN = "ProfileUnknown"
+    VOLUME_NOT_BOUND = "VolumeNotBound"
+    UNSCHEDULABLE = "Unschedulable"
+    IMAGE_PULL_FAILED = "ImagePullFailed"
+    CRASH_LOOP = "CrashLoop"
+    OUT_OF_MEMORY = "OutOfMemory"
+    START_TIMEOUT = "StartTimeout"
+    # What fetching can meet.
+    GATED_NO_TOKEN = "GatedNoToken"
+    GATED_NO_ACCESS = "GatedNoAccess"
+    TOKEN_INVALID = "TokenInvalid"
+    REPO_NOT_FOUND = "RepoNotFound"
+    REVISION_NOT_FOUND = "RevisionNotFound"
+    PATH_NOT_FOUND = "PathNotFound"
+    NO_USABLE_WEIGHTS = "NoUsableWeights"
+    REMOTE_CODE_REQUIRED = "RemoteCodeRequired"
+    NO_SPACE = "NoSpace"
+    CACHE_NOT_WRITABLE = "CacheNotWritable"
+    HUB_UNREACHABLE = "HubUnreachable"
+    CHECKSUM_MISMATCH = "ChecksumMismatch"
+    # What loading can meet.
+    CONFIG_INVALID = "ConfigInvalid"
+    WEIGHTS_INVALID = "WeightsInvalid"
+    ARCHITECTURE_NOT_SUPPORTED = "ArchitectureNotSupported"
+    DEVICE_NOT_AVAILABLE = "DeviceNotAvailable"
+
+
+class _Status(BaseModel):
+    # Unknown fields are kept out silently: a status may have been written by a newer version.
+    model_config = ConfigDict(frozen=True, extra="ignore", alias_generator=to_camel, populate_by_name=True)
+
+
+class Condition(_Status):
+    """A Kubernetes condition."""
+
+    type: ConditionType
+    status: str  # "True", "False", "Unknown"
+    reason: str
+    message: str = ""
+    last_transition_time: datetime | None = None
+    observed_generation: int | None = None
+
+
+class CacheStatus(_Status):
+    """Download progress in bytes; equal when all is there."""
+
+    bytes: int = 0
+    total_bytes: int | None = None
+    bytes_per_second: float | None = None
+
+
+class Demand(_Status):
+    """What callers want: the later of the two times wins. Written by the router, read by the operator."""
+
+    wanted_at: datetime | None = None
+    released_at: datetime | None = None
+
+
+class HFModelStatus(_Status):
+    """`status` of an HFModel."""
+
+    observed_generation: int | None = None
+    phase: Phase = Phase.PENDING
+    conditions: tuple[Condition, ...] = ()
+    replicas: int = 0
+    ready_replicas: int = 0
+    resolved_revision: str | None = None
+    cache: CacheStatus | None = None
+    url: str | None = None
+    last_active_time: datetime | None = None
+    start_seconds: float | None = Field(
+        default=None, description="measured from pod created to ready: the ETA of a wake"
+    )
+    demand: Demand = Demand()

@@ -1,0 +1,93 @@
+"""What the decider looks at: models, their pods and what is wanted, as frozen values. No I/O, no clock.
+
+The Kubernetes observer and `hfmodel up` both build these; `decide` knows no difference.
+"""
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from enum import StrEnum
+
+from hfmodel_api.spec import HFModel
+from hfmodel_api.status import CacheStatus, Demand, HFModelStatus, Reason
+from hfmodel_api.wire import Activity
+
+
+class PodState(StrEnum):
+    """Where a pod stands; one value at a time, each read off the pod itself."""
+
+    FETCHING = "fetching"  # its weights are still on their way
+    STARTING = "starting"  # the container was asked for; not ready yet
+    READY = "ready"  # takes requests
+    RETIRED = "retired"  # agreed to go, takes nothing any more, runs nothing
+    GOING = "going"  # deletion was asked for
+    FAILED = "failed"  # will not come up by itself; `failure` says why
+
+
+@dataclass(frozen=True, slots=True)
+class PodFailure:
+    """Why a pod failed. `permanent`: trying again without a change of the spec or the world cannot help."""
+
+    reason: Reason
+    message: str
+    permanent: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ObservedPod:
+    """One runtime pod (or local process)."""
+
+    name: str
+    uid: str
+    template_hash: str
+    state: PodState
+    created_at: datetime
+    ready_at: datetime | None = None
+    activity: Activity | None = None  # None: it did not answer, which is never idleness
+    failure: PodFailure | None = None
+    unschedulable: bool = False  # pending for want of a resource that another model holds
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ObservedModel:
+    """One HFModel with everything that belongs to it."""
+
+    model: HFModel
+    template_hash: str  # of the pod that the spec asks for now
+    status: HFModelStatus = HFModelStatus()  # as last written
+    demand: Demand = Demand()
+    pods: tuple[ObservedPod, ...] = ()
+    cached: bool = False
+    fetching: bool = False  # a prefetch is under way
+    cache: CacheStatus | None = None
+    fetch_failure: PodFailure | None = None  # the last prefetch failed so
+    fetch_failed_at: datetime | None = None
+    resolved_revision: str | None = None
+    last_active: datetime | None = None  # the latest activity known from any pod, kept over restarts
+    problem: PodFailure | None = (
+        None  # what only the world can tell before a pod exists: no such secret, no such profile
+    )
+    failures: int = 0  # pods in a row that failed to become ready
+    last_failure: PodFailure | None = None
+    last_failed_at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Observed:
+    """The whole picture; the pool limit needs all models at once."""
+
+    models: tuple[ObservedModel, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """What an administrator sets for all models."""
+
+    max_loaded_models: int | None = None  # None: no pool limit
+    surge: int = 1  # pods above the target while a new template replaces an old one
+    min_residency: timedelta = timedelta(seconds=5)  # a ready pod stays at least this long, whoever wants its place
+    demand_window: timedelta = timedelta(seconds=60)  # how long one `wantedAt` counts after it was written
+    backoff_base: timedelta = timedelta(seconds=1)  # between a failure and the next try; doubles with each
+    backoff_max: timedelta = timedelta(minutes=5)
+    max_failures: int = 5  # in a row; after that held requests end with the reason, though tries go on
+    retired_grace: timedelta = timedelta(seconds=0)  # between retirement and deletion
+    base_url: str = ""  # of the router, for status.url
