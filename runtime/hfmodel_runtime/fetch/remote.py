@@ -1,0 +1,161 @@
+"""From the Hub into the cache: resolve, choose, download, convert if need be, publish."""
+
+import logging
+import os
+import time
+from functools import partial
+from pathlib import Path
+
+import httpx2
+
+from hfmodel_api.status import Reason
+from hfmodel_runtime.fetch import cache
+from hfmodel_runtime.fetch.cache import Entry
+from hfmodel_runtime.fetch.convert import convert
+from hfmodel_runtime.fetch.download import Download, missing_bytes, remove_others
+from hfmodel_runtime.fetch.errors import FetchFailure, failure_of
+from hfmodel_runtime.fetch.hub import Hub, Listing
+from hfmodel_runtime.fetch.lock import held
+from hfmodel_runtime.fetch.meter import Meter
+from hfmodel_runtime.fetch.remote_code import refuse_remote_code
+from hfmodel_runtime.fetch.request import Fetched, FetchRequest, HubSource, Retry, Stage
+from hfmodel_runtime.fetch.selection import Selection, SourceFile, WeightFormat, narrowed, select
+from hfmodel_runtime.fetch.sizes import ensure_space
+from hfmodel_runtime.fetch.verify import check_model_directory, read_config, read_shards
+
+logger = logging.getLogger(__name__)
+
+
+def fetch_remote(request: FetchRequest, source: HubSource, *, meter: Meter, retry: Retry) -> Fetched:
+    """The model of `source` as a published directory. Raises FetchFailure, or what the Hub's client raises."""
+    hub = Hub(source, retry=retry)
+    try:
+        listing = hub.listing()
+    except (FetchFailure, httpx2.HTTPError, OSError) as error:
+        return _last_resolved(request, source, failure=failure_of(error, request))
+    _remember(request, source, listing.commit)
+    entry = _entry(request, source, listing.commit)
+    if found := cache.published(entry, revision=listing.commit):
+        return found
+    selection = select(listing.files, model=source.model, code=request.trust_remote_code)
+
+    def waiting() -> None:
+        count = cache.staged_bytes(entry)
+        meter.update(Stage.DOWNLOAD, count, total=selection.total_bytes, now=time.monotonic())
+
+    with held(entry.lock, waiting=waiting):
+        # Whoever had the lock before may have published it.
+        if found := cache.published(entry, revision=listing.commit):
+            return found
+        return _Build(request, hub, listing, entry, meter).run(selection)
+
+
+def _entry(request: FetchRequest, source: HubSource, commit: str) -> Entry:
+    return cache.commit_entry(request.cache_dir, model=source.model, commit=commit, code=request.trust_remote_code)
+
+
+def _remember(request: FetchRequest, source: HubSource, commit: str) -> None:
+    if source.revision != commit:
+        cache.write_ref(
+            request.cache_dir, model=source.model, revision=source.revision, endpoint=source.endpoint, commit=commit
+        )
+
+
+def _last_resolved(request: FetchRequest, source: HubSource, *, failure: FetchFailure) -> Fetched:
+    """What the revision was when the Hub last answered, if it does not answer now; else `failure` is raised."""
+    if failure.failure.reason is Reason.HUB_UNREACHABLE:
+        commit = cache.read_ref(
+            request.cache_dir, model=source.model, revision=source.revision, endpoint=source.endpoint
+        )
+        if commit and (found := cache.published(_entry(request, source, commit), revision=commit)):
+            logger.warning("hub unreachable, using the commit resolved last commit=%s error=%s", commit, failure)
+            return found
+    raise failure
+
+
+class _Build:
+    """The way of one commit through the staging directory."""
+
+    def __init__(self, request: FetchRequest, hub: Hub, listing: Listing, entry: Entry, meter: Meter) -> None:
+        self._request = request
+        self._model = hub.source.model
+        self._listing = listing
+        self._entry = entry
+        self._meter = meter
+        self._directory = entry.staging / "download"
+        self._download = Download(
+            self._directory, opener=partial(hub.open, commit=listing.commit), retry=hub.retry, meter=meter
+        )
+
+    def run(self, selection: Selection) -> Fetched:
+        try:
+            return self._run(selection)
+        except Exception:
+            # Where the volume has no locks, somebody else may have finished it and cleaned up under our feet.
+            if found := cache.published(self._entry, revision=self._listing.commit):
+                return found
+            raise
+
+    def _run(self, selection: Selection) -> Fetched:
+        self._directory.mkdir(parents=True, exist_ok=True)
+        self._take_over(selection.files)
+        logger.info("fetching model=%s commit=%s format=%s", self._model, self._listing.commit, selection.format)
+        if selection.small:
+            selection = self._look_ahead(selection)
+        needed = missing_bytes(self._directory, selection.weights)
+        ensure_space(self._directory, needed=needed, what=f"the weights of {self._model}")
+        self._download.run(selection.weights, total=selection.total_bytes)
+        self._report(Stage.VERIFY, selection)
+        size = cache.publish(self._entry, self._finish(selection), origin=self._origin(selection))
+        cache.discard_staging(self._entry)
+        logger.info("published path=%s", self._entry.target)
+        return Fetched(path=self._entry.target, revision=self._listing.commit, bytes=size)
+
+    def _take_over(self, files: tuple[SourceFile, ...]) -> None:
+        """Link what this commit has published already, without or with its *.py: the same files, for no space."""
+        other = _entry_of_other_kind(self._entry)
+        if cache.published_bytes(other.target) is None:
+            return
+        for file in files:
+            _link(other.target / file.path, self._directory / file.path)
+
+    def _look_ahead(self, selection: Selection) -> Selection:
+        """Fetch config and index and look at them before many bytes are paid for."""
+        self._download.run(selection.small, total=selection.total_bytes)
+        config = read_config(self._directory)
+        if not self._request.trust_remote_code:
+            refuse_remote_code(config, model=self._model)
+        if selection.index is None:
+            return selection
+        shards = read_shards(self._directory / selection.index.path)
+        return narrowed(selection, files=self._listing.files, shards=shards, model=self._model)
+
+    def _finish(self, selection: Selection) -> Path:
+        """The directory to publish."""
+        if selection.format is WeightFormat.SAFETENSORS:
+            remove_others(self._directory, selection.files)
+            check_model_directory(self._directory)
+            return self._directory
+        self._report(Stage.CONVERT, selection)
+        return convert(selection, self._directory, self._entry.staging, allow_pickle=self._request.allow_pickle)
+
+    def _report(self, stage: Stage, selection: Selection) -> None:
+        total = sum((self._directory / file.path).stat().st_size for file in selection.files)
+        self._meter.update(stage, total, total=total, now=time.monotonic(), force=True)
+
+    def _origin(self, selection: Selection) -> dict[str, str | None]:
+        return {"model": self._model, "revision": self._listing.commit, "format": selection.format.value}
+
+
+def _entry_of_other_kind(entry: Entry) -> Entry:
+    plain = entry.key.removesuffix("-code")
+    return Entry(entry.root, entry.name, plain if plain != entry.key else f"{plain}-code")
+
+
+def _link(existing: Path, new: Path) -> None:
+    try:
+        new.parent.mkdir(parents=True, exist_ok=True)
+        os.link(existing, new)
+    except OSError as error:
+        # Not in there, in here already, or a volume without hard links: then it is downloaded.
+        logger.debug("not linked path=%s error=%s", existing, error.strerror)

@@ -1,0 +1,95 @@
+"""What can be asked of a fetch, what it reports on the way and what it answers."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from enum import StrEnum
+from pathlib import Path
+
+DEFAULT_REVISION = "main"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HubSource:
+    """A repository of the Hugging Face Hub, or of a mirror of it."""
+
+    model: str  # "org/name", or "name" for the old ones
+    revision: str = DEFAULT_REVISION  # a branch, a tag or a commit
+    endpoint: str | None = None  # None: HF_ENDPOINT, else the Hub
+    token: str | None = field(default=None, repr=False)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LocalSource:
+    """A model directory, a directory with weights to convert, or a .gguf file."""
+
+    path: Path
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FetchRequest:
+    """One model to be brought into `cache_dir`: either `model`, from the Hub, or `path`, on this machine.
+
+    Raises:
+        ValueError: both are given, or neither.
+    """
+
+    cache_dir: Path
+    model: str | None = None
+    revision: str = DEFAULT_REVISION
+    endpoint: str | None = None
+    token: str | None = field(default=None, repr=False)
+    path: Path | None = None
+    allow_pickle: bool = False  # a pickle can run code when it is loaded; without this only plain tensors are read
+    trust_remote_code: bool = False  # fetch the repository's *.py too
+
+    def __post_init__(self) -> None:
+        if (self.model is None) == (self.path is None):
+            raise ValueError("a fetch is either of a model at the Hub or of a path")
+
+    @property
+    def source(self) -> HubSource | LocalSource:
+        if self.path is not None:
+            return LocalSource(path=self.path)
+        return HubSource(model=self.model or "", revision=self.revision, endpoint=self.endpoint, token=self.token)
+
+
+@dataclass(frozen=True, slots=True)
+class Retry:
+    """How often a call that may succeed in a moment is made again; the wait doubles each time."""
+
+    attempts: int = 5
+    base_seconds: float = 0.5
+    max_seconds: float = 15.0
+
+    def wait_seconds(self, failures: int) -> float:
+        """Before the next try, after `failures` in a row (at least one)."""
+        return min(self.max_seconds, self.base_seconds * 2.0 ** (failures - 1))
+
+
+class Stage(StrEnum):
+    DOWNLOAD = "download"
+    CONVERT = "convert"
+    VERIFY = "verify"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Progress:
+    """How far a fetch is."""
+
+    stage: Stage
+    bytes: int  # of what is wanted, on this machine already
+    total_bytes: int | None = None  # None: the source does not say
+    bytes_per_second: float | None = None  # over the last seconds; None: too early to tell
+
+
+# Called in the thread that called `fetch`, at most about four times a second.
+Report = Callable[[Progress], None]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Fetched:
+    """A complete model directory: config, tokenizer, safetensors."""
+
+    path: Path
+    revision: str | None  # the commit; None for a local path
+    bytes: int  # of all its files

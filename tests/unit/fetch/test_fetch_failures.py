@@ -1,0 +1,68 @@
+"""What the operating system says, as a reason and a sentence."""
+
+import errno
+import os
+from pathlib import Path
+
+import pytest
+
+from hfmodel_api.status import Reason
+from hfmodel_runtime.fetch import FetchFailure, FetchRequest
+from hfmodel_runtime.fetch.errors import failure_of
+from hfmodel_runtime.fetch.sizes import ensure_space, human_bytes, tree_bytes
+
+CACHE = Path("/cache")
+
+
+def os_error(number: int) -> OSError:
+    return OSError(number, os.strerror(number), "/cache/staging/x")
+
+
+@pytest.mark.parametrize(
+    ("error", "reason", "retryable"),
+    [
+        pytest.param(os_error(errno.ENOSPC), Reason.NO_SPACE, False, id="full"),
+        pytest.param(os_error(errno.EDQUOT), Reason.NO_SPACE, False, id="quota"),
+        pytest.param(os_error(errno.EFBIG), Reason.NO_SPACE, False, id="file-too-big"),
+        pytest.param(os_error(errno.EACCES), Reason.CACHE_NOT_WRITABLE, False, id="no-permission"),
+        pytest.param(os_error(errno.EROFS), Reason.CACHE_NOT_WRITABLE, False, id="read-only"),
+        pytest.param(os_error(errno.ENOTDIR), Reason.CACHE_NOT_WRITABLE, False, id="not-a-directory"),
+        pytest.param(os_error(errno.ESTALE), Reason.CACHE_NOT_WRITABLE, True, id="stale-mount"),
+        pytest.param(os_error(errno.EIO), Reason.CACHE_NOT_WRITABLE, True, id="io-error"),
+        pytest.param(MemoryError(), Reason.OUT_OF_MEMORY, False, id="memory"),
+        pytest.param(ArithmeticError("?"), Reason.CRASH_LOOP, True, id="a-bug"),
+    ],
+)
+@pytest.mark.parametrize("source", [{"model": "a/b"}, {"path": Path("/m")}], ids=["hub", "local"])
+def test_every_error_has_a_reason(error: Exception, reason: Reason, retryable: bool, source: dict[str, str]) -> None:
+    failure = failure_of(error, FetchRequest(cache_dir=CACHE, **source)).failure  # type: ignore[arg-type]
+    assert (failure.reason, failure.retryable) == (reason, retryable)
+    assert failure.message
+
+
+def test_a_failure_stays_what_it_is() -> None:
+    failure = FetchFailure(Reason.NO_SPACE, "full")
+    assert failure_of(failure, FetchRequest(cache_dir=CACHE, model="a/b")) is failure
+
+
+def test_work_that_does_not_fit_is_refused_with_both_numbers(tmp_path: Path) -> None:
+    ensure_space(tmp_path, needed=1, what="a byte")
+    with pytest.raises(FetchFailure, match=r"1\.0 PB \(1000000000000000 bytes\) needed, .* bytes\) free") as raised:
+        ensure_space(tmp_path, needed=10**15, what="too much")
+    assert raised.value.failure.reason is Reason.NO_SPACE
+
+
+@pytest.mark.parametrize(
+    ("count", "text"),
+    [(0, "0 B"), (999, "999 B"), (1000, "1.0 kB"), (538_090_408, "538.1 MB"), (2 * 10**18, "2000.0 PB")],
+)
+def test_bytes_are_written_for_people(count: int, text: str) -> None:
+    assert human_bytes(count) == text
+
+
+def test_a_tree_counts_its_files(tmp_path: Path) -> None:
+    (tmp_path / "a" / "b").mkdir(parents=True)
+    (tmp_path / "a" / "one").write_bytes(b"123")
+    (tmp_path / "a" / "b" / "two").write_bytes(b"45")
+    assert tree_bytes(tmp_path) == 5
+    assert tree_bytes(tmp_path / "none") == 0
