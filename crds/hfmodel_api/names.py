@@ -9,8 +9,9 @@ KIND: Final = "HFModel"
 PLURAL: Final = "hfmodels"
 SHORT_NAME: Final = "hfm"
 
-# metadata.name is the <id> of the REST paths and a label value, hence at most 63 characters.
-ID_PATTERN: Final = r"^[a-z0-9]([a-z0-9.-]*[a-z0-9])?$"
+# metadata.name is the <id> of the REST paths, a DNS subdomain as for any object, and a label value, hence at most 63
+# characters.
+ID_PATTERN: Final = r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$"
 ID_MAX_LENGTH: Final = 63
 
 LABEL_MODEL: Final = f"{GROUP}/model"

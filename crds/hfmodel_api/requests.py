@@ -14,10 +14,18 @@ from hfmodel_api.validation import field_errors
 MAX_TEXT = 4_000_000  # characters; the body limit of the servers is of the same order
 MAX_STOP_STRINGS = 16
 MAX_CHOICES = 16
+MAX_PROMPTS = 64
 MAX_LOGPROBS = 20
+MAX_LOGIT_BIAS = 1024
+MAX_TOKEN_ID = 2**31 - 1
+_MAX_ERRORS_SHOWN = 5
+# Beyond this many, saying what is wrong costs seconds of a server's event loop; finding it wrong does not.
+_MAX_ERRORS_LISTED = 200
 
 Tokens = Annotated[int, Field(ge=1, le=1_000_000)]
 Text = Annotated[str, Field(max_length=MAX_TEXT)]
+# A list fails at its first bad item: a body of a million bad items would otherwise cost a million errors.
+TokenIds = Annotated[list[Annotated[int, Field(ge=0, le=MAX_TOKEN_ID)]], Field(min_length=1, fail_fast=True)]
 StopString = Annotated[str, Field(min_length=1, max_length=1000)]
 _Model = TypeVar("_Model", bound="_Request")
 
@@ -110,7 +118,9 @@ class _OpenAI(_Sampling):
     n: Annotated[int, Field(ge=1, le=MAX_CHOICES)] = 1
     stream: bool = False
     stream_options: StreamOptions | None = None
-    logit_bias: dict[str, Annotated[float, Field(ge=-100, le=100)]] | None = None
+    logit_bias: (
+        Annotated[dict[str, Annotated[float, Field(ge=-100, le=100)]], Field(max_length=MAX_LOGIT_BIAS)] | None
+    ) = None
     # Accepted for the clients' sake; they describe the caller and change no token.
     user: str | None = None
     metadata: dict[str, Any] | None = None
@@ -128,8 +138,8 @@ class _OpenAI(_Sampling):
     @classmethod
     def _token_ids(cls, value: dict[str, float] | None) -> dict[str, float] | None:
         for token_id in value or ():
-            if not token_id.isdecimal():
-                raise ValueError(f"keys are token ids, {token_id!r} is not a number")
+            if not (token_id.isdecimal() and len(token_id) <= len(str(MAX_TOKEN_ID))):
+                raise ValueError(f"keys are token ids, {token_id[:40]!r} is not one")
         return value
 
     @model_validator(mode="after")
@@ -144,15 +154,19 @@ class CompletionRequest(_OpenAI):
 
     prompt: (
         Text
-        | Annotated[list[Text], Field(min_length=1, max_length=64)]
-        | Annotated[list[int], Field(min_length=1)]
-        | Annotated[list[list[int]], Field(min_length=1, max_length=64)]
+        | Annotated[list[Text], Field(min_length=1, max_length=MAX_PROMPTS, fail_fast=True)]
+        | TokenIds
+        | Annotated[list[TokenIds], Field(min_length=1, max_length=MAX_PROMPTS, fail_fast=True)]
     )
     max_tokens: Tokens | None = Field(default=None, description="default 16, as OpenAI's")
     logprobs: Annotated[int, Field(ge=0, le=MAX_LOGPROBS)] | None = None
     echo: bool = False
     best_of: Literal[1] | None = None
     suffix: None = None
+
+    @property
+    def answer_tokens(self) -> int | None:
+        return self.max_tokens
 
 
 class TextPart(_Request):
@@ -162,7 +176,7 @@ class TextPart(_Request):
 
 class Message(_Request):
     role: Literal["system", "developer", "user", "assistant"]
-    content: Text | list[TextPart] | None = None
+    content: Text | Annotated[list[TextPart], Field(fail_fast=True)] | None = None
     name: str | None = None
     # As the official client sends back an assistant message it was given.
     refusal: None = None
@@ -182,10 +196,13 @@ class Message(_Request):
                 return "".join(part.text for part in parts)
 
 
+Messages = Annotated[list[Message], Field(min_length=1, max_length=10_000, fail_fast=True)]
+
+
 class ChatCompletionRequest(_OpenAI):
     """`POST /v1/chat/completions`."""
 
-    messages: Annotated[list[Message], Field(min_length=1, max_length=10_000)]
+    messages: Messages
     max_tokens: Tokens | None = None
     max_completion_tokens: Tokens | None = Field(default=None, description="wins over max_tokens")
     logprobs: bool = False
@@ -215,7 +232,7 @@ class TokenizeRequest(_Request):
     """`POST /tokenize`: a prompt or a conversation, as token ids."""
 
     text: Text | None = None
-    messages: Annotated[list[Message], Field(min_length=1)] | None = None
+    messages: Messages | None = None
 
     @model_validator(mode="after")
     def _one_of(self) -> Self:
@@ -239,9 +256,11 @@ def parse_request(kind: type[_Model], body: bytes) -> _Model:
     try:
         return kind.model_validate_json(body)
     except ValidationError as error:
+        if error.error_count() > _MAX_ERRORS_LISTED:
+            raise InvalidRequest(f"the body has {error.error_count()} errors") from None
         errors = field_errors(error)
     first = errors[0].path
     root = first.partition(".")[0].partition("[")[0]
     if root in _UNSUPPORTED and root in kind.model_fields:
         raise InvalidRequest(f"{root}: not supported by this server ({errors[0].message})", param=root)
-    raise InvalidRequest("; ".join(map(str, errors)), param=first or None)
+    raise InvalidRequest("; ".join(map(str, errors[:_MAX_ERRORS_SHOWN])), param=first or None)

@@ -4,22 +4,66 @@
 through both. Where the two could differ on what a value means, this module is what the code runs on.
 """
 
+import re
 from datetime import timedelta
 from enum import StrEnum
 from typing import Annotated, Any, Self
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    PlainSerializer,
+    PlainValidator,
+    model_validator,
+)
 from pydantic.alias_generators import to_camel
 
+from hfmodel_api import patterns
 from hfmodel_api.duration import format_duration, parse_duration
 from hfmodel_api.names import API_VERSION, ID_MAX_LENGTH, ID_PATTERN, KIND
+
+_QUANTITY_LENGTH = 64
 
 
 def _duration(value: Any) -> Any:
     return parse_duration(value) if isinstance(value, str) else value
 
 
+def _positive_duration(value: timedelta) -> timedelta:
+    if not value:
+        raise ValueError("must be longer than 0s")
+    return value
+
+
+def _whole(value: Any) -> Any:
+    # JSON has one kind of number: 3.0 is an integer to the API server.
+    return int(value) if isinstance(value, float) and value.is_integer() else value
+
+
+def _quantity(value: Any) -> str | int:
+    number = _whole(value)
+    if isinstance(number, int) and not isinstance(number, bool) and number >= 0:
+        return number
+    if isinstance(value, str) and len(value) <= _QUANTITY_LENGTH and re.fullmatch(patterns.QUANTITY, value):
+        return value
+    raise ValueError(f"{value!r} is not {patterns.EXPLANATIONS[patterns.QUANTITY]}")
+
+
+def _without_nulls(value: Any) -> Any:
+    # The API server drops the nulls of a mapping before it fills in defaults.
+    return {key: item for key, item in value.items() if item is not None} if isinstance(value, dict) else value
+
+
 Duration = Annotated[timedelta, BeforeValidator(_duration), PlainSerializer(format_duration)]
+PositiveDuration = Annotated[Duration, AfterValidator(_positive_duration)]
+Whole = Annotated[int, BeforeValidator(_whole)]
+DnsName = Annotated[str, Field(pattern=patterns.DNS_NAME, max_length=253)]
+OptionalDnsName = Annotated[str, Field(pattern=patterns.OPTIONAL_DNS_NAME, max_length=253)]
+Quantity = Annotated[str | int, PlainValidator(_quantity)]
+Quantities = Annotated[dict[str, Quantity], BeforeValidator(_without_nulls)]
 
 
 class _Strict(BaseModel):
@@ -27,6 +71,11 @@ class _Strict(BaseModel):
     model_config = ConfigDict(
         frozen=True, extra="forbid", strict=True, alias_generator=to_camel, populate_by_name=True, allow_inf_nan=False
     )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _null_is_absent(cls, data: Any) -> Any:
+        return _without_nulls(data)
 
 
 class ModelType(StrEnum):
@@ -63,13 +112,13 @@ _FROM_TEXT = Field(strict=False)
 class HubSource(_Strict):
     """The Hugging Face Hub, or a mirror of it."""
 
-    endpoint: Annotated[str, Field(pattern=r"^https?://[^\s/?#]+(/[^\s?#]*)?$")] | None = None
+    endpoint: Annotated[str, Field(pattern=patterns.ENDPOINT, max_length=1024)] | None = None
 
 
 class PVCSource(_Strict):
     """A model that lies on a volume already."""
 
-    claim_name: Annotated[str, Field(pattern=r"^[a-z0-9]([a-z0-9.-]*[a-z0-9])?$", max_length=253)]
+    claim_name: DnsName
     path: Annotated[str, Field(min_length=1, max_length=1024)]
 
 
@@ -92,26 +141,26 @@ class Source(_Strict):
 class SecretKeyRef(_Strict):
     """A key of a Secret in the HFModel's namespace."""
 
-    name: Annotated[str, Field(pattern=r"^[a-z0-9]([a-z0-9.-]*[a-z0-9])?$", max_length=253)]
-    key: Annotated[str, Field(pattern=r"^[-._a-zA-Z0-9]+$", max_length=253)] = "HF_TOKEN"
+    name: DnsName
+    key: Annotated[str, Field(pattern=patterns.DATA_KEY, max_length=253)] = "HF_TOKEN"
 
 
 class GPU(_Strict):
     """How many GPUs of which profile; profiles are named in the Helm values."""
 
-    profile: Annotated[str, Field(pattern=r"^[a-z0-9]([a-z0-9.-]*[a-z0-9])?$", max_length=63)]
-    count: Annotated[int, Field(ge=1, le=64)] = 1
+    profile: Annotated[str, Field(pattern=patterns.DNS_NAME, max_length=63)]
+    count: Annotated[Whole, Field(ge=1, le=64)] = 1
 
 
 class Scaling(_Strict):
     """How many pods, and when there is none."""
 
-    min_replicas: Annotated[int, Field(ge=0, le=100)] = 0
-    max_replicas: Annotated[int, Field(ge=1, le=100)] = 1
+    min_replicas: Annotated[Whole, Field(ge=0, le=100)] = 0
+    max_replicas: Annotated[Whole, Field(ge=1, le=100)] = 1
     idle_timeout: Duration = timedelta(minutes=30)
-    target_in_flight: Annotated[int, Field(ge=1, le=10_000)] = 16
+    target_in_flight: Annotated[Whole, Field(ge=1, le=10_000)] = 16
     scale_down_delay: Duration = timedelta(seconds=30)
-    start_timeout: Duration = timedelta(minutes=10)
+    start_timeout: PositiveDuration = timedelta(minutes=10)
 
     @model_validator(mode="after")
     def _ordered(self) -> Self:
@@ -129,32 +178,35 @@ class Cache(_Strict):
 class Resources(_Strict):
     """Compute resources, as in a pod's container."""
 
-    requests: dict[str, str | int] = {}
-    limits: dict[str, str | int] = {}
+    requests: Quantities = {}
+    limits: Quantities = {}
 
 
-class EnvVar(BaseModel):
+class EnvVar(_Strict):
     """An environment variable of the serving container; `valueFrom` passes through as in a pod."""
 
-    model_config = ConfigDict(frozen=True, extra="allow", strict=True, alias_generator=to_camel, populate_by_name=True)
-
-    name: Annotated[str, Field(pattern=r"^[-._a-zA-Z][-._a-zA-Z0-9]*$", max_length=253)]
+    name: Annotated[str, Field(pattern=patterns.ENV_NAME, max_length=253)]
     value: str | None = None
+    value_from: dict[str, Any] | None = None
+
+    @model_validator(mode="after")
+    def _one_value(self) -> Self:
+        if self.value is not None and self.value_from is not None:
+            raise ValueError("set one of value and valueFrom")
+        return self
 
 
 class HFModelSpec(_Strict):
     """`spec` of an HFModel; the fields are explained in `crds/hfmodels.yaml` and docs/hfmodel.md."""
 
-    model: Annotated[
-        str, Field(pattern=r"^[A-Za-z0-9_][A-Za-z0-9._-]*(/[A-Za-z0-9_][A-Za-z0-9._-]*)?$", max_length=200)
-    ]
-    revision: Annotated[str, Field(pattern=r"^[A-Za-z0-9_][A-Za-z0-9._/-]*$", max_length=200)] = "main"
+    model: Annotated[str, Field(pattern=patterns.REPO_ID, max_length=200)]
+    revision: Annotated[str, Field(pattern=patterns.REVISION, max_length=200)] = "main"
     source: Source = Source()
     type: Annotated[ModelType, _FROM_TEXT] = ModelType.TEXT
     description: Annotated[str, Field(max_length=4096)] = ""
     size: Annotated[str, Field(max_length=32)] = ""
-    max_length: Annotated[int, Field(ge=1, le=10_000_000)] | None = None
-    suggested_temperature: Annotated[float, Field(ge=0, le=2, strict=False)] = 0.7
+    max_length: Annotated[Whole, Field(ge=1, le=10_000_000)] | None = None
+    suggested_temperature: Annotated[float, Field(ge=0, le=2)] = 0.7
     gated: bool = False
     token_secret_ref: SecretKeyRef | None = None
     device: Annotated[Device, _FROM_TEXT] = Device.AUTO
@@ -162,13 +214,13 @@ class HFModelSpec(_Strict):
     engine: Annotated[EngineName, _FROM_TEXT] = EngineName.AUTO
     gpu: GPU | None = None
     resources: Resources = Resources()
-    node_selector: dict[str, str] = {}
+    node_selector: Annotated[dict[str, str], BeforeValidator(_without_nulls)] = {}
     tolerations: Annotated[tuple[dict[str, Any], ...], _FROM_TEXT] = ()
     affinity: dict[str, Any] = {}
-    priority_class_name: Annotated[str, Field(max_length=253)] = ""
+    priority_class_name: OptionalDnsName = ""
     image: Annotated[str, Field(max_length=1024)] = ""
     env: Annotated[tuple[EnvVar, ...], _FROM_TEXT] = ()
-    service_account_name: Annotated[str, Field(max_length=253)] = ""
+    service_account_name: OptionalDnsName = ""
     scaling: Scaling = Scaling()
     cache: Cache = Cache()
     trust_remote_code: bool = False

@@ -39,6 +39,7 @@ class Reason(StrEnum):
     STARTING = "Starting"
     FETCHING = "Fetching"
     CACHED = "Cached"
+    NOT_CACHED = "NotCached"
     RETIRING = "Retiring"
     POOL_FULL = "PoolFull"  # maxLoadedModels reached and nobody idle: waits for its turn
     # What keeps a model from starting.

@@ -1,33 +1,59 @@
 """pydantic's errors as sentences a user can act on: the field's path, what is allowed, what was given."""
 
+import re
+from collections.abc import Iterable
 from typing import Any
 
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
 from hfmodel_api.errors import FieldError
+from hfmodel_api.patterns import EXPLANATIONS
 
 _MAX_SHOWN = 60
+# Union branches and wrappers show up in pydantic's locations ("list[str]"); a user has no such field.
+_BRANCH = re.compile(
+    r"str|int|float|bool|(constrained|function|lax-or-strict|json-or-python)-.*|(list|tuple|dict)\[.*\]"
+)
 
 
 def field_errors(error: ValidationError, *, prefix: str = "") -> tuple[FieldError, ...]:
     """Each error of `error` once, its path below `prefix` ("spec")."""
     found: dict[str, FieldError] = {}
     for details in error.errors(include_url=False):
-        path = _path(prefix, details["loc"])
+        path = field_path(part for part in (prefix, *details["loc"]) if part != "" and not _is_branch(part))
         found.setdefault(path, FieldError(path, _sentence(details)))
     return tuple(found.values())
 
 
-def _path(prefix: str, location: tuple[int | str, ...]) -> str:
-    path = prefix
-    for part in location:
+def field_path(parts: Iterable[int | str]) -> str:
+    """`("spec", "env", 0, "name")` as a user reads it: `spec.env[0].name`."""
+    path = ""
+    for part in parts:
         if isinstance(part, int):
             path += f"[{part}]"
-        elif not part.startswith(("function-", "list[", "tuple[", "constrained-", "str", "int")) or part.isidentifier():
-            # Union branches show up in pydantic's locations ("list[str]"); a user has no such field.
+        else:
             path += f".{part}" if path else part
     return path
+
+
+def shown(value: Any) -> str:
+    """`value` for a message, cut where it is long."""
+    text = repr(value)
+    return text if len(text) <= _MAX_SHOWN else f"{text[:_MAX_SHOWN]}…"
+
+
+def not_matching(value: Any, pattern: str) -> str:
+    """The sentence for a text that breaks `pattern`."""
+    if value == "":
+        return "must not be empty"
+    if pattern in EXPLANATIONS:
+        return f"{shown(value)} is not {EXPLANATIONS[pattern]}"
+    return f"{shown(value)} does not match {pattern}"
+
+
+def _is_branch(part: int | str) -> bool:
+    return isinstance(part, str) and _BRANCH.fullmatch(part) is not None
 
 
 def _sentence(details: ErrorDetails) -> str:
@@ -44,15 +70,17 @@ def _sentence(details: ErrorDetails) -> str:
         case "finite_number":
             return "must be a finite number"
         case "string_pattern_mismatch":
-            return f"{_shown(details['input'])} does not match {context['pattern']}"
+            return not_matching(details["input"], context["pattern"])
+        case "string_too_short" if context["min_length"] == 1:
+            return "must not be empty"
         case kind if kind in _BOUNDS:
             word, key = _BOUNDS[kind]
-            return f"must be {word} {context[key]} (got {_shown(details['input'])})"
+            return f"must be {word} {context[key]} (got {shown(details['input'])})"
         case "enum" | "literal_error":
-            return f"{_shown(details['input'])} is not one of {context['expected']}"
+            return f"{shown(details['input'])} is not one of {context['expected']}"
         case _:
             message = details["msg"].removeprefix("Input ")
-            return f"{message} (got {_shown(details['input'])})"
+            return f"{message} (got {shown(details['input'])})"
 
 
 _BOUNDS = {
@@ -61,8 +89,3 @@ _BOUNDS = {
     "less_than": ("less than", "lt"),
     "less_than_equal": ("at most", "le"),
 }
-
-
-def _shown(value: Any) -> str:
-    text = repr(value)
-    return text if len(text) <= _MAX_SHOWN else f"{text[:_MAX_SHOWN]}…"
