@@ -152,6 +152,7 @@ class EngineLimits:
     max_length: int  # tokens: prompt and answer together; seq2seq: of each
     max_running: int = 64  # sequences in the batch
     max_queued: int = 256  # sequences waiting for a place
+    vocab_size: int | None = None  # token ids are below it; None: unknown, callers' ids are not checked
 
 
 class Engine(Protocol):

@@ -1,0 +1,49 @@
+"""What the engine needs of a model: rows of key and value states that decode together and join and leave at any step.
+
+Behind this interface the storage may change (preallocated slots, paged blocks, a prefix cache) and the engine does not
+notice.
+"""
+
+from collections.abc import Sequence
+from typing import Protocol
+
+import torch
+
+
+class Prefill(Protocol):
+    """A row in the making, computed alone and piece by piece so that running rows need not wait for a long prompt."""
+
+    def advance(self) -> torch.Tensor | None:
+        """Compute the next piece: None, or once it was the last the logits [vocab] of the row's next token."""
+
+
+class RowBatch(Protocol):
+    """Rows that decode together. If `join`, `keep` or `step` raises, the batch is void and its rows must start anew."""
+
+    @property
+    def rows(self) -> int: ...
+
+    @property
+    def columns(self) -> int:
+        """Cached tokens of the longest row: the batch takes the memory of `rows * columns` tokens."""
+
+    def columns_of(self, prompt: int, answer: int) -> int:
+        """Columns that a row of so many tokens needs."""
+
+    def bytes_per_token(self) -> int:
+        """Bytes that one column of one row takes, measured on the rows it has (at least one)."""
+
+    def prefill(self, prompt: Sequence[int], answer: Sequence[int]) -> Prefill:
+        """Begin a row. `answer` holds the tokens it has generated before, if it starts anew."""
+
+    def join(self, prefill: Prefill) -> None:
+        """Add a finished prefill as the last row."""
+
+    def step(self, tokens: Sequence[int]) -> torch.Tensor:
+        """Feed each row its newest token; returns the logits [rows, vocab] of the next ones."""
+
+    def keep(self, rows: Sequence[int]) -> None:
+        """Drop all rows but these, which keep their order."""
+
+    def clear(self) -> None:
+        """Drop everything, also after a failure."""

@@ -1,0 +1,60 @@
+"""Token ids to text, piece by piece, so that the pieces join to what decoding all ids at once gives."""
+
+from collections.abc import Callable, Collection, Sequence
+
+_INCOMPLETE = "\ufffd"
+# An unfinished character is at most three bytes, hence three replacement characters, however it is tokenized.
+_UNFINISHED_BYTES = 3
+_PATIENCE = 8  # tokens without a complete end before what cannot change any more is let go
+
+
+class Detokenizer:
+    """Incremental decoding of one sequence.
+
+    A token is never decoded alone: its leading space and its part of a multi-byte character depend on what is before
+    it. So the last tokens that were complete stay as context, and only the text they do not account for is new.
+
+    Args:
+        decode: ids to text, special tokens included, without clean-up of spaces.
+        special_ids: ids that are no part of the text.
+    """
+
+    def __init__(self, decode: Callable[[Sequence[int]], str], *, special_ids: Collection[int] = ()) -> None:
+        self._decode = decode
+        self._special_ids = special_ids
+        self._window: list[int] = []  # context and what has come since
+        self._emitted = 0  # characters of the window's text that were emitted
+        self._complete = 0  # tokens of the window up to which the text was complete
+
+    def push(self, token_id: int) -> str:
+        """The text that is certain now and was not before."""
+        if token_id in self._special_ids:
+            return ""
+        self._window.append(token_id)
+        text = self._decode(self._window)
+        if not text.endswith(_INCOMPLETE):
+            new = self._take(text, len(text))
+            self._shift()
+            return new
+        if len(self._window) - self._complete < _PATIENCE:
+            return self._take(text, len(text.rstrip(_INCOMPLETE)))
+        return self._take(text, len(text) - _UNFINISHED_BYTES)
+
+    def flush(self) -> str:
+        """The rest, now that no more will come: an unfinished character becomes U+FFFD, as in a full decode."""
+        text = self._decode(self._window)
+        return self._take(text, len(text))
+
+    def _take(self, text: str, until: int) -> str:
+        new = text[self._emitted : until]
+        self._emitted = max(self._emitted, until)
+        return new
+
+    def _shift(self) -> None:
+        """Forget what is not needed as context: the tokens up to the last complete end but one."""
+        context = self._window[self._complete :]
+        context_text = self._decode(context) if self._complete else ""
+        if context_text:
+            self._window = context
+            self._emitted = len(context_text)
+        self._complete = len(self._window)

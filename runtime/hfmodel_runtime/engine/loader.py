@@ -1,0 +1,200 @@
+"""From a model directory to a running engine."""
+
+import logging
+import platform
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+import transformers
+from transformers import AutoConfig, AutoTokenizer
+
+from hfmodel_api.status import Reason
+from hfmodel_api.wire import MemoryUsage, RuntimeInfo
+from hfmodel_runtime.engine.architecture import architecture_name, check_architecture
+from hfmodel_runtime.engine.batch import RowBatch
+from hfmodel_runtime.engine.causal import CausalBatch
+from hfmodel_runtime.engine.context import decoder_start, end_tokens, model_length
+from hfmodel_runtime.engine.cpus import available_cpus
+from hfmodel_runtime.engine.directory import check_tokenizer_files, read_config
+from hfmodel_runtime.engine.engine import ModelFacts, TransformersEngine
+from hfmodel_runtime.engine.failures import LoadFailure
+from hfmodel_runtime.engine.memory import cache_token_budget
+from hfmodel_runtime.engine.protocol import Engine, EngineLimits, LoadOptions
+from hfmodel_runtime.engine.selftest import VERIFIED, SelfTest, reference_for
+from hfmodel_runtime.engine.seq2seq import Seq2SeqBatch
+from hfmodel_runtime.engine.tokenizer import ModelTokenizer
+from hfmodel_runtime.engine.weights import choose_device, choose_dtype, load_model
+
+__all__ = ["LoadFailure", "load_engine"]
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Loaded:
+    """A model and what goes with it, before it runs."""
+
+    model: Any
+    tokenizer: Any
+    device: torch.device
+    facts: ModelFacts
+    batch: RowBatch
+
+
+def load_engine(options: LoadOptions) -> Engine:
+    """A running engine for `options.path`, warmed up by one token.
+
+    Raises:
+        LoadFailure: with the reason and what to do about it.
+    """
+    started = time.monotonic()
+    torch.set_num_threads(options.threads or available_cpus())
+    loaded = _load(options)
+    with torch.inference_mode():
+        budget = cache_token_budget(bytes_per_token=_warm_up(loaded.batch), device=loaded.device)
+        max_running = _safe_rows(loaded, options.max_running)
+    limits = EngineLimits(
+        max_length=_max_length(options, loaded, budget),
+        max_running=max_running,
+        max_queued=options.max_queued,
+        vocab_size=loaded.facts.vocabulary,
+    )
+    seq2seq = loaded.facts.decoder_start is not None
+    tokenizer = ModelTokenizer(loaded.tokenizer, model_type=options.type, seq2seq=seq2seq)
+    info = _info(options, loaded, max_length=limits.max_length, chat_format=tokenizer.chat_format, started=started)
+    logger.info(
+        "model loaded architecture=%s device=%s dtype=%s max_length=%d max_running=%d token_budget=%d seconds=%.2f",
+        *(info.architecture, info.device, info.dtype, limits.max_length, max_running, budget, info.load_seconds),
+    )
+    return TransformersEngine(
+        batch=loaded.batch, tokenizer=tokenizer, facts=loaded.facts, info=info, limits=limits, token_budget=budget
+    )
+
+
+def _load(options: LoadOptions) -> _Loaded:
+    directory = Path(options.path)
+    device = choose_device(options.device)
+    raw_config = read_config(directory)
+    check_architecture(raw_config, trust_remote_code=options.trust_remote_code)
+    check_tokenizer_files(directory)
+    config = _config(directory, trust_remote_code=options.trust_remote_code)
+    tokenizer = _tokenizer(directory, trust_remote_code=options.trust_remote_code)
+    model = load_model(
+        directory,
+        config,
+        device=device,
+        dtype=choose_dtype(options.dtype, device),
+        trust_remote_code=options.trust_remote_code,
+        allow_pickle=options.allow_pickle,
+    )
+    if not model.can_generate():
+        name = architecture_name(raw_config)
+        raise LoadFailure(Reason.ARCHITECTURE_NOT_SUPPORTED, f"{name} does not generate text")
+    start = decoder_start(model)
+    facts = ModelFacts(
+        vocabulary=model.get_input_embeddings().weight.shape[0],
+        eos_ids=end_tokens(model, tokenizer),
+        decoder_start=start,
+    )
+    batch = CausalBatch(model) if start is None else Seq2SeqBatch(model, start=start)
+    return _Loaded(model=model, tokenizer=tokenizer, device=device, facts=facts, batch=batch)
+
+
+def _config(directory: Path, *, trust_remote_code: bool) -> Any:
+    try:
+        return AutoConfig.from_pretrained(directory, trust_remote_code=trust_remote_code, local_files_only=True)
+    except Exception as error:
+        # Configs check themselves in many ways, and remote code may raise anything.
+        raise LoadFailure(Reason.CONFIG_INVALID, f"config.json is not valid: {error}") from error
+
+
+def _tokenizer(directory: Path, *, trust_remote_code: bool) -> Any:
+    try:
+        return AutoTokenizer.from_pretrained(directory, trust_remote_code=trust_remote_code, local_files_only=True)
+    except Exception as error:
+        # The tokenizers library raises bare Exceptions.
+        raise LoadFailure(Reason.CONFIG_INVALID, f"the tokenizer cannot be loaded: {error}") from error
+
+
+def _warm_up(batch: RowBatch) -> int:
+    """Compute one token, so that no caller pays for what happens only once; returns a token's bytes in the cache."""
+    try:
+        prefill = batch.prefill((0,), ())
+        prefill.advance()
+        batch.join(prefill)
+        batch.step([0])
+        bytes_per_token = batch.bytes_per_token()
+    except Exception as error:
+        raise LoadFailure(
+            Reason.ARCHITECTURE_NOT_SUPPORTED,
+            f"this engine cannot compute the model: {type(error).__name__}: {error}",
+        ) from error
+    finally:
+        batch.clear()
+    if bytes_per_token == 0:
+        raise LoadFailure(
+            Reason.ARCHITECTURE_NOT_SUPPORTED, "this engine serves models with a key and value cache, this has none"
+        )
+    return bytes_per_token
+
+
+def _safe_rows(loaded: _Loaded, wanted: int) -> int:
+    """Rows that may decode together: one, for a model whose answers would depend on its neighbours."""
+    config = loaded.model.config
+    if config.model_type in VERIFIED or wanted == 1:
+        return wanted
+    test = SelfTest(
+        loaded.batch,
+        reference_for(loaded.model, loaded.facts.decoder_start),
+        vocabulary=loaded.facts.vocabulary,
+    )
+    if not test.passes_alone():
+        raise LoadFailure(
+            Reason.ARCHITECTURE_NOT_SUPPORTED,
+            f"{architecture_name(config.to_dict())} computes something else with this engine's cache than without",
+        )
+    if test.passes_together():
+        return wanted
+    logger.warning("batching changes the answers of model_type=%s: one sequence at a time", config.model_type)
+    return 1
+
+
+def _max_length(options: LoadOptions, loaded: _Loaded, budget: int) -> int:
+    """What the model, the options and the memory for one sequence allow."""
+    rooms = budget if loaded.facts.decoder_start is None else (budget - len(loaded.facts.decoder_start)) // 2
+    bounds = [model_length(loaded.model.config, loaded.tokenizer), rooms]
+    if options.max_length is not None:
+        bounds.append(options.max_length)
+    return max(1, min(bounds))
+
+
+def _info(options: LoadOptions, loaded: _Loaded, *, max_length: int, chat_format: str, started: float) -> RuntimeInfo:
+    parameters = list(loaded.model.parameters())
+    cuda = loaded.device.type == "cuda"
+    return RuntimeInfo(
+        model_id=options.model_id,
+        model=options.model,
+        revision=options.revision,
+        architecture=type(loaded.model).__name__,
+        seq2seq=loaded.facts.decoder_start is not None,
+        device=loaded.device.type,
+        dtype=str(loaded.model.dtype).removeprefix("torch."),
+        engine="transformers",
+        max_length=max_length,
+        chat_format=chat_format,
+        memory_usage=MemoryUsage(
+            total_parameters=sum(parameter.numel() for parameter in parameters),
+            trainable_parameters=sum(parameter.numel() for parameter in parameters if parameter.requires_grad),
+            estimated_size_mb=sum(p.numel() * p.element_size() for p in parameters) / 2**20,
+        ),
+        load_seconds=time.monotonic() - started,
+        versions={
+            "python": platform.python_version(),
+            "torch": torch.__version__,
+            "transformers": transformers.__version__,
+        },
+        cuda_devices=tuple(torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())) if cuda else (),
+    )

@@ -1,0 +1,222 @@
+"""The engine's steps, single-threaded: who waits, who starts, who runs; one call of `step` is one turn of the loop.
+
+- One sequence at a time is prefilled, one piece a turn, so that running rows keep flowing.
+- The batch takes rows while their cache fits the token budget. Rows are admitted by what they need now, not by the most
+  they may ask for; when growing rows meet the budget the youngest goes back to the head of the queue and is computed
+  anew later.
+- A failed batch step voids the batch: its rows go back to the queue and are computed anew, one by one, so a row that
+  cannot be computed ends alone. Computing anew yields a token, so there is progress; a row that was there too often is
+  ended.
+"""
+
+import logging
+from collections import deque
+from collections.abc import Callable
+from typing import TypeVar
+
+import torch
+
+from hfmodel_runtime.engine.batch import Prefill, RowBatch
+from hfmodel_runtime.engine.protocol import FinishReason
+from hfmodel_runtime.engine.sampler import Choice, sample
+from hfmodel_runtime.engine.sequence import Sequence
+
+logger = logging.getLogger(__name__)
+
+_MAX_FAILURES = 3
+_HEADROOM = 32  # tokens a new row should be able to grow before it is in the way
+_SHRINK = 0.8  # of what was too much for the device's memory
+
+# The device is beyond repair after one of these (a CUDA assert poisons the context): the process must be replaced.
+_FATAL = (torch.AcceleratorError,)
+
+_Result = TypeVar("_Result")
+
+
+class Runner:
+    """Owns the batch. All calls come from the engine's thread.
+
+    Args:
+        max_running: rows at once.
+        token_budget: cached tokens at once, padding included.
+        clock: seconds, monotonic.
+    """
+
+    def __init__(self, batch: RowBatch, *, max_running: int, token_budget: int, clock: Callable[[], float]) -> None:
+        self._batch = batch
+        self._max_running = max_running
+        self._budget = token_budget
+        self._clock = clock
+        self._waiting: deque[Sequence] = deque()
+        self._starting: tuple[Sequence, Prefill] | None = None
+        self._running: list[Sequence] = []  # one for each row of the batch
+
+    @property
+    def busy(self) -> bool:
+        return bool(self._waiting or self._running or self._starting)
+
+    @property
+    def active(self) -> int:
+        """Sequences that have a place: running or being prefilled. May be asked from any thread."""
+        # In this order: a sequence that starts to run meanwhile is in the second if it is no longer in the first.
+        found = self._starting
+        starting = [found[0]] if found else []
+        return len({id(sequence) for sequence in (*starting, *self._running)})
+
+    def add(self, sequence: Sequence) -> None:
+        if sequence.refusal is not None:
+            sequence.fail(sequence.refusal)
+        elif sequence.full:
+            sequence.end(FinishReason.LENGTH)
+        else:
+            self._waiting.append(sequence)
+
+    def step(self) -> None:
+        """One turn: free what was cancelled, make room, advance one prefill, compute a token for every row."""
+        self._drop_cancelled()
+        self._make_room()
+        self._admit()
+        self._advance_prefill()
+        self._decode()
+
+    def fail_all(self, message: str) -> None:
+        """End every sequence; nothing is computed any more."""
+        starting = [self._starting[0]] if self._starting else []
+        everyone = [*self._running, *starting, *self._waiting]
+        self._running, self._starting = [], None
+        self._waiting.clear()
+        for sequence in everyone:
+            sequence.fail(message)
+
+    def _drop_cancelled(self) -> None:
+        if any(sequence.cancelled for sequence in self._waiting):
+            gone = [sequence for sequence in self._waiting if sequence.cancelled]
+            self._waiting = deque(sequence for sequence in self._waiting if not sequence.cancelled)
+            _end_cancelled(gone)
+        if self._starting and self._starting[0].cancelled:
+            sequence, _ = self._starting
+            self._starting = None
+            _end_cancelled([sequence])
+        _end_cancelled([sequence for sequence in self._running if sequence.cancelled])
+        self._drop_finished()
+
+    def _drop_finished(self) -> None:
+        stay = [row for row, sequence in enumerate(self._running) if not sequence.finished]
+        if len(stay) < len(self._running):
+            self._keep(stay)
+
+    def _make_room(self) -> None:
+        while len(self._running) > 1 and len(self._running) * (self._batch.columns + 1) > self._budget:
+            youngest = self._running[-1]
+            self._keep(list(range(len(self._running) - 1)))
+            self._waiting.appendleft(youngest)
+            logger.info("preempted request_id=%s tokens=%d", youngest.request.request_id, len(youngest.answer))
+
+    def _keep(self, rows: list[int]) -> None:
+        self._running = [self._running[row] for row in rows]
+        self._guarded(lambda: self._batch.keep(rows))
+
+    def _admit(self) -> None:
+        if self._starting or not self._waiting or len(self._running) >= self._max_running:
+            return
+        sequence = self._waiting[0]
+        prompt = sequence.request.prompt
+        needed = self._batch.columns_of(len(prompt), len(sequence.answer))
+        columns = max(self._batch.columns, needed) + _HEADROOM
+        if self._running and (len(self._running) + 1) * columns > self._budget:
+            return
+        self._waiting.popleft()
+        if sequence.admitted_at is None:
+            sequence.admitted_at = self._clock()
+        self._starting = (sequence, self._batch.prefill(prompt, sequence.answer))
+
+    def _advance_prefill(self) -> None:
+        if self._starting is None:
+            return
+        sequence, prefill = self._starting
+        try:
+            logits = prefill.advance()
+        except _FATAL:
+            raise
+        except Exception as error:
+            logger.exception("prefill failed request_id=%s", sequence.request.request_id)
+            self._starting = None
+            sequence.fail(_sentence(error))
+            return
+        if logits is not None:
+            self._running.append(sequence)
+            self._starting = None
+            _take(logits.unsqueeze(0), [sequence])
+            if sequence.finished:
+                self._running.pop()
+            else:
+                self._guarded(lambda: self._batch.join(prefill))
+
+    def _decode(self) -> None:
+        if not self._running:
+            return
+        logits = self._guarded(lambda: self._batch.step([sequence.answer[-1] for sequence in self._running]))
+        if logits is not None:
+            _take(logits, self._running)
+            self._drop_finished()
+
+    def _guarded(self, change: Callable[[], _Result]) -> _Result | None:
+        """What `change` of the batch returns; if it fails its rows start anew, and None."""
+        try:
+            return change()
+        except _FATAL:
+            raise
+        except Exception as error:
+            logger.exception("batch failed rows=%d; its rows are computed anew", len(self._running))
+            self._start_anew(error)
+            return None
+
+    def _start_anew(self, error: Exception) -> None:
+        """Queue the rows of a void batch again, in their order, but for those that were there too often."""
+        if isinstance(error, torch.OutOfMemoryError):
+            self._budget = max(1, int(_SHRINK * len(self._running) * self._batch.columns))
+            logger.warning("out of device memory: token_budget=%d from now on", self._budget)
+        rows, self._running = self._running, []
+        self._batch.clear()
+        for sequence in reversed(rows):
+            sequence.failures += 1
+            if sequence.failures >= _MAX_FAILURES:
+                sequence.fail(_sentence(error))
+            elif not sequence.finished:
+                self._waiting.appendleft(sequence)
+
+
+def _end_cancelled(sequences: list[Sequence]) -> None:
+    for sequence in sequences:
+        sequence.end(FinishReason.CANCELLED)
+
+
+def _take(logits: torch.Tensor, sequences: list[Sequence]) -> None:
+    """Choose and hand out the next token of every row; a row that fails ends alone."""
+    for sequence, choice in zip(sequences, _choose(logits, sequences), strict=True):
+        if choice is None:
+            sequence.fail("the model's output is not a number; try another dtype")
+            continue
+        try:
+            sequence.accept(choice)
+        except Exception as error:
+            logger.exception("token failed request_id=%s", sequence.request.request_id)
+            sequence.fail(_sentence(error))
+
+
+def _choose(logits: torch.Tensor, sequences: list[Sequence]) -> list[Choice | None]:
+    try:
+        return sample(logits, [sequence.sampler for sequence in sequences])
+    except _FATAL:
+        raise
+    except Exception as error:
+        logger.exception("sampling failed rows=%d", len(sequences))
+        if len(sequences) == 1:
+            sequences[0].fail(_sentence(error))
+            return [None]
+    return [_choose(logits[row : row + 1], [sequence])[0] for row, sequence in enumerate(sequences)]
+
+
+def _sentence(error: Exception) -> str:
+    text = str(error).strip().partition("\n")[0]
+    return f"the engine failed on this request: {type(error).__name__}: {text}"

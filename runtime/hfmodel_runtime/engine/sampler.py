@@ -1,0 +1,137 @@
+"""Choosing one token for every row of a batch, each row by its own parameters.
+
+A sampled token costs its row one uniform number and is read off the row's own cumulative distribution, so a seed gives
+the same tokens alone and in any batch. Sorting the whole vocabulary is what makes sampling slow, so filters look at the
+likeliest tokens only; a row whose filter reaches beyond them is sorted in full.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+
+from hfmodel_runtime.engine.penalties import RowSampler, edited
+
+_TOP_SET = 1024
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """A chosen token; log probabilities only where the row asked for them."""
+
+    token_id: int
+    logprob: float | None = None
+    top: tuple[tuple[int, float], ...] = ()  # likeliest first
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """The tokens that filters leave, likeliest first.
+
+    Attributes:
+        ids, weights: [rows, n]; the weight of a token that was filtered out is 0, the others do not sum to 1.
+        complete: [rows]; False where it takes tokens beyond these n to tell.
+    """
+
+    ids: torch.Tensor
+    weights: torch.Tensor
+    complete: torch.Tensor
+
+
+def sample(logits: torch.Tensor, rows: Sequence[RowSampler]) -> list[Choice | None]:
+    """A choice for each row of `logits` [rows, vocab]; None where the model's output is not a number."""
+    raw = logits.float()
+    usable = torch.isfinite(raw.amax(dim=-1)).tolist()
+    scores = edited(raw, rows)
+    chosen = scores.argmax(dim=-1)
+    plain = [i for i, row in enumerate(rows) if not row.sampling.greedy and not _is_filtered(row)]
+    filtered = [i for i, row in enumerate(rows) if not row.sampling.greedy and _is_filtered(row)]
+    for picked, draw in ((plain, _draw_plain), (filtered, _draw_filtered)):
+        if picked:
+            where = torch.tensor(picked, device=scores.device)
+            picked_rows = [rows[i] for i in picked]
+            chosen[where] = draw(scaled(scores[where], picked_rows), picked_rows)
+    choices = _with_logprobs(raw, rows, chosen)
+    return [choice if ok else None for choice, ok in zip(choices, usable, strict=True)]
+
+
+def scaled(scores: torch.Tensor, rows: Sequence[RowSampler]) -> torch.Tensor:
+    """Scores by temperature, the likeliest of each row at 0, so that no temperature overflows."""
+    temperature = scores.new_tensor([row.sampling.temperature for row in rows]).unsqueeze(-1)
+    return (scores - scores.amax(dim=-1, keepdim=True)) / temperature
+
+
+def kept(scores: torch.Tensor, rows: Sequence[RowSampler], *, width: int) -> Kept:
+    """What top_k, top_p and min_p leave of the `width` likeliest tokens, as transformers applies them in that order."""
+    values, ids = scores.topk(width, dim=-1)
+    top_k = torch.tensor([row.sampling.top_k for row in rows], device=scores.device)
+    top_p = scores.new_tensor([row.sampling.top_p for row in rows])
+    min_p = scores.new_tensor([row.sampling.min_p for row in rows])
+
+    bounded = (top_k > 0) & (top_k <= width)
+    beyond = (top_k > width) & (top_k < scores.shape[-1])  # top_p is a share of a set that is not all here
+    last = values.gather(1, (top_k.clamp(1, width) - 1).unsqueeze(-1))
+    keep = ~bounded.unsqueeze(-1) | (values >= last)  # as transformers, ties with the k-th stay
+    everything = torch.where(bounded, values.masked_fill(~keep, -torch.inf).logsumexp(dim=-1), scores.logsumexp(dim=-1))
+    probabilities = (values - everything.unsqueeze(-1)).exp().masked_fill(~keep, 0.0)
+    before = probabilities.cumsum(dim=-1) - probabilities
+    keep &= (before < top_p.unsqueeze(-1)) | (top_p >= 1).unsqueeze(-1)
+    keep &= values >= values[:, :1] + min_p.log().unsqueeze(-1)
+    return Kept(
+        ids=ids,
+        weights=probabilities.masked_fill(~keep, 0.0),
+        complete=bounded | (~keep[:, -1] & ~beyond) | (width == scores.shape[-1]),
+    )
+
+
+def _is_filtered(row: RowSampler) -> bool:
+    return row.sampling.top_k > 0 or row.sampling.top_p < 1 or row.sampling.min_p > 0
+
+
+def _draw_plain(scores: torch.Tensor, rows: Sequence[RowSampler]) -> torch.Tensor:
+    return _inverse_cdf(scores.exp(), rows)
+
+
+def _draw_filtered(scores: torch.Tensor, rows: Sequence[RowSampler]) -> torch.Tensor:
+    vocabulary = scores.shape[-1]
+    wanted = max(row.sampling.top_k if 0 < row.sampling.top_k < _TOP_SET else _TOP_SET for row in rows)
+    tokens = kept(scores, rows, width=min(wanted, vocabulary))
+    uniforms = _uniforms(rows, scores)
+    chosen = tokens.ids.gather(1, _read_off(tokens.weights, uniforms)).squeeze(-1)
+    if not bool(tokens.complete.all()):
+        where = (~tokens.complete).nonzero().squeeze(-1)
+        wide = kept(scores[where], [rows[i] for i in where.tolist()], width=vocabulary)
+        chosen[where] = wide.ids.gather(1, _read_off(wide.weights, uniforms[where])).squeeze(-1)
+    return chosen
+
+
+def _inverse_cdf(weights: torch.Tensor, rows: Sequence[RowSampler]) -> torch.Tensor:
+    return _read_off(weights, _uniforms(rows, weights)).squeeze(-1)
+
+
+def _uniforms(rows: Sequence[RowSampler], like: torch.Tensor) -> torch.Tensor:
+    return like.new_tensor([row.uniform() for row in rows]).unsqueeze(-1)
+
+
+def _read_off(weights: torch.Tensor, uniforms: torch.Tensor) -> torch.Tensor:
+    """Columns [rows, 1] where the cumulative weights pass the uniform share of their total; never one of weight 0."""
+    cumulative = weights.cumsum(dim=-1)
+    total = cumulative[:, -1:]
+    # Rounding must not reach the total itself, or the last column would be taken whatever its weight.
+    target = torch.minimum(uniforms * total, torch.nextafter(total, torch.zeros_like(total)))
+    return torch.searchsorted(cumulative, target, right=True).clamp(max=weights.shape[-1] - 1)
+
+
+def _with_logprobs(raw: torch.Tensor, rows: Sequence[RowSampler], chosen: torch.Tensor) -> list[Choice]:
+    token_ids: list[int] = chosen.tolist()
+    choices = [Choice(token_id) for token_id in token_ids]
+    asked = [(i, row.sampling.logprobs) for i, row in enumerate(rows) if row.sampling.logprobs is not None]
+    if not asked:
+        return choices
+    where = torch.tensor([i for i, _ in asked], device=raw.device)
+    logprobs = raw[where].log_softmax(dim=-1)
+    own = logprobs.gather(1, chosen[where].unsqueeze(-1)).squeeze(-1).tolist()
+    best = logprobs.topk(min(max(k for _, k in asked), raw.shape[-1]), dim=-1)
+    for (i, k), logprob, ids, values in zip(asked, own, best.indices.tolist(), best.values.tolist(), strict=True):
+        choices[i] = Choice(token_ids[i], logprob, tuple(zip(ids[:k], values[:k], strict=True)))
+    return choices

@@ -1,0 +1,88 @@
+"""A `RowBatch` without a model: a row's next token is its newest plus one, and tests say when it waits or fails."""
+
+import threading
+from collections.abc import Callable, Sequence
+
+import torch
+
+from hfmodel_runtime.engine.batch import Prefill
+
+VOCABULARY = 320
+_DEADLINE = 60.0
+
+
+class ScriptedPrefill:
+    def __init__(self, tokens: Sequence[int], *, pieces: int, fail: Callable[[int], bool]) -> None:
+        self.tokens = list(tokens)
+        self._pieces = pieces
+        self._fail = fail
+
+    def advance(self) -> torch.Tensor | None:
+        if self._fail(self.tokens[0]):
+            raise RuntimeError("no such prompt")
+        self._pieces -= 1
+        return None if self._pieces > 0 else _one_hot([self.tokens[-1] + 1])[0]
+
+
+class ScriptedBatch:
+    """Rows are told apart by the first token of their prompt.
+
+    Attributes:
+        fail_prefill: whether the prefill of this row fails.
+        fail_step: called with the rows of a step; what it returns is raised.
+        joined: rows in the order in which they joined.
+        most_rows: the largest batch so far.
+        turn: clear it to hold the engine before its next step.
+    """
+
+    def __init__(self, *, pieces: int = 1) -> None:
+        self.fail_prefill: Callable[[int], bool] = lambda row: False
+        self.fail_step: Callable[[list[int]], BaseException | None] = lambda rows: None
+        self.joined: list[int] = []
+        self.most_rows = 0
+        self.turn = threading.Event()
+        self.turn.set()
+        self._pieces = pieces
+        self._rows: list[list[int]] = []
+
+    @property
+    def rows(self) -> int:
+        return len(self._rows)
+
+    @property
+    def columns(self) -> int:
+        return max(map(len, self._rows), default=0)
+
+    def columns_of(self, prompt: int, answer: int) -> int:
+        return prompt + answer
+
+    def bytes_per_token(self) -> int:
+        return 1
+
+    def prefill(self, prompt: Sequence[int], answer: Sequence[int]) -> ScriptedPrefill:
+        return ScriptedPrefill((*prompt, *answer), pieces=self._pieces, fail=self.fail_prefill)
+
+    def join(self, prefill: Prefill) -> None:
+        assert isinstance(prefill, ScriptedPrefill)
+        self._rows.append(prefill.tokens)
+        self.joined.append(prefill.tokens[0])
+        self.most_rows = max(self.most_rows, len(self._rows))
+
+    def step(self, tokens: Sequence[int]) -> torch.Tensor:
+        assert self.turn.wait(_DEADLINE)
+        error = self.fail_step([row[0] for row in self._rows])
+        if error is not None:
+            raise error
+        for row, token in zip(self._rows, tokens, strict=True):
+            row.append(token)
+        return _one_hot([token + 1 for token in tokens])
+
+    def keep(self, rows: Sequence[int]) -> None:
+        self._rows = [self._rows[row] for row in rows]
+
+    def clear(self) -> None:
+        self._rows = []
+
+
+def _one_hot(tokens: Sequence[int]) -> torch.Tensor:
+    return torch.nn.functional.one_hot(torch.tensor(tokens) % VOCABULARY, VOCABULARY).float()
