@@ -1,0 +1,57 @@
+"""`hfmodel-runtime`: serve one model, fetch one, or be the parent that serving processes are forked from."""
+
+import logging
+import os
+import sys
+from collections.abc import Sequence
+from importlib.metadata import version
+from typing import NoReturn
+
+_USAGE = """usage: hfmodel-runtime {serve,fetch,zygote} [options]
+
+  serve    serve one model directory over HTTP
+  fetch    download or convert a model into the cache
+  zygote   fork serving processes on request (used by `hfmodel up`)
+
+`hfmodel-runtime COMMAND --help` lists the options of a command.
+"""
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one subcommand; each imports only what it needs, since start-up time is what callers wait for."""
+    arguments = list(sys.argv[1:] if argv is None else argv)
+    match arguments:
+        case ["serve", *rest]:
+            _serve(rest)
+        case ["fetch", *rest]:
+            from hfmodel_runtime.fetch.cli import main as fetch
+
+            return fetch(rest)
+        case ["zygote", *rest]:
+            from hfmodel_runtime.zygote import main as zygote
+
+            return zygote(rest)
+        case ["--version"]:
+            print(f"hfmodel-runtime {version('hfmodel')}")
+            return 0
+        case ["-h" | "--help"]:
+            print(_USAGE, end="")
+            return 0
+        case [unknown, *_]:
+            print(f"{_USAGE}\nhfmodel-runtime: error: no command {unknown!r}", file=sys.stderr)
+        case _:
+            print(f"{_USAGE}\nhfmodel-runtime: error: a command is required", file=sys.stderr)
+    return 2
+
+
+def _serve(arguments: Sequence[str]) -> NoReturn:
+    from hfmodel_runtime.server.serve import serve
+    from hfmodel_runtime.settings import ServeSettings
+
+    code = serve(ServeSettings.from_command_line(arguments, os.environ))
+    logging.shutdown()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    # A loading thread that was told to stop may still be deep in native code; finalising the interpreter
+    # under it ends in an abort. Nothing is left to clean up.
+    os._exit(code)
