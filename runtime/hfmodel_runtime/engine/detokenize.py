@@ -5,6 +5,7 @@ from collections.abc import Callable, Collection, Sequence
 _INCOMPLETE = "\ufffd"
 # An unfinished character is at most three bytes, hence three replacement characters, however it is tokenized.
 _UNFINISHED_BYTES = 3
+_CONTEXT = 8  # tokens of a prompt that are looked at
 _PATIENCE = 8  # tokens without a complete end before what cannot change any more is let go
 
 
@@ -17,14 +18,24 @@ class Detokenizer:
     Args:
         decode: ids to text, special tokens included, without clean-up of spaces.
         special_ids: ids that are no part of the text.
+        context: ids that the sequence continues. Their text is not emitted, but without it a tokenizer that strips the
+            space before the first word would glue the answer to its prompt.
     """
 
-    def __init__(self, decode: Callable[[Sequence[int]], str], *, special_ids: Collection[int] = ()) -> None:
+    def __init__(
+        self,
+        decode: Callable[[Sequence[int]], str],
+        *,
+        special_ids: Collection[int] = (),
+        context: Sequence[int] = (),
+    ) -> None:
         self._decode = decode
         self._special_ids = special_ids
-        self._window: list[int] = []  # context and what has come since
-        self._emitted = 0  # characters of the window's text that were emitted
-        self._complete = 0  # tokens of the window up to which the text was complete
+        # Context and what has come since.
+        self._window = [token_id for token_id in context[-_CONTEXT:] if token_id not in special_ids]
+        # Characters of the window's text that were emitted, and the tokens up to which it was complete.
+        self._emitted = len(decode(self._window).rstrip(_INCOMPLETE)) if self._window else 0
+        self._complete = len(self._window)
 
     def push(self, token_id: int) -> str:
         """The text that is certain now and was not before."""

@@ -159,7 +159,11 @@ class TransformersEngine:
                 prompt=request.prompt if facts.decoder_start is None else facts.decoder_start,
                 eos_ids=facts.eos_ids,
             ),
-            detokenizer=Detokenizer(self._tokenizer.decode_all, special_ids=self._tokenizer.special_ids),
+            detokenizer=Detokenizer(
+                self._tokenizer.decode_all,
+                special_ids=self._tokenizer.special_ids,
+                context=() if seq2seq else request.prompt,
+            ),
             token_text=self._tokenizer.token_text,
             eos_ids=facts.eos_ids,
             max_new_tokens=min(sampling.max_new_tokens, room),

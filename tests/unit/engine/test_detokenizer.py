@@ -2,7 +2,7 @@ from collections.abc import Callable, Sequence
 from functools import cache
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 from tokenizers import Tokenizer, decoders, models, normalizers
 
@@ -61,6 +61,26 @@ def test_leading_spaces_and_byte_tokens_survive(text: str) -> None:
     pieces = _streamed(backend.decode, token_ids)
     assert "".join(pieces) == backend.decode(token_ids) == text
     assert not any("\ufffd" in piece for piece in pieces)
+
+
+@pytest.mark.parametrize("prompt", ["a", "a an", "b 東", "an a b an a b an a b an a b"])
+def test_an_answer_keeps_the_space_between_it_and_its_prompt(prompt: str) -> None:
+    backend = _sentencepiece_like()
+    prompt_ids = backend.encode(prompt).ids
+    token_ids = backend.encode(f"{prompt} an 🙂 b").ids[len(prompt_ids) :]
+    detokenizer = Detokenizer(backend.decode, context=prompt_ids)
+    assert "".join(detokenizer.push(token_id) for token_id in token_ids) + detokenizer.flush() == " an 🙂 b"
+
+
+@_UNHURRIED
+@given(token_ids=st.lists(st.integers(min_value=0, max_value=330), max_size=30), cut=st.integers(0, 30))
+def test_a_whole_character_in_the_context_changes_no_text(token_ids: list[int], cut: int) -> None:
+    tokenizer = _byte_level()
+    context = tokenizer._ids("ab né🙂東", add_special_tokens=False)[:cut]
+    assume(not tokenizer.decode_all(context).endswith("\ufffd"))
+    detokenizer = Detokenizer(tokenizer.decode_all, special_ids=tokenizer.special_ids, context=context)
+    pieces = [detokenizer.push(token_id) for token_id in token_ids]
+    assert "".join(pieces) + detokenizer.flush() == tokenizer.decode(token_ids)
 
 
 def test_text_comes_as_soon_as_it_is_certain() -> None:
