@@ -1,0 +1,7 @@
+"""`python -m hfmodel_router`."""
+
+import sys
+
+from hfmodel_router.main import main
+
+sys.exit(main())

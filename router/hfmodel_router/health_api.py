@@ -1,0 +1,36 @@
+"""Whether the router lives, whether it should get requests, and what it counts."""
+
+from fastapi import APIRouter, Response
+from prometheus_client import CONTENT_TYPE_LATEST
+from pydantic import BaseModel
+
+from hfmodel_api.wire import PATH_HEALTHZ, PATH_METRICS, PATH_READYZ
+from hfmodel_router.surface import Surface
+
+
+class Status(BaseModel):
+    status: str
+
+
+def routes(surface: Surface) -> APIRouter:
+    router = APIRouter(tags=["server"])
+
+    @router.get(PATH_HEALTHZ)
+    async def healthz() -> Status:
+        return Status(status="ok")
+
+    @router.get(PATH_READYZ, responses={503: {"model": Status, "description": "draining"}})
+    async def readyz(response: Response) -> Status:
+        if surface.draining:
+            response.status_code = 503
+            return Status(status="draining")
+        return Status(status="ok")
+
+    if surface.settings.enable_metrics:
+
+        @router.get(PATH_METRICS, response_class=Response)
+        async def metrics() -> Response:
+            """In the Prometheus text format."""
+            return Response(surface.metrics.exposition(), media_type=CONTENT_TYPE_LATEST)
+
+    return router

@@ -1,0 +1,46 @@
+"""One log line and the metrics of each request, once it is over."""
+
+import logging
+
+from hfmodel_router.exchange import Exchange
+from hfmodel_router.metrics import Metrics
+
+logger = logging.getLogger("hfmodel_router.request")
+
+CLIENT_GONE = "client gone"
+_CLIENT_CLOSED = 499  # as nginx counts a client that left before it was answered
+_PROBES = frozenset({"/healthz", "/readyz", "/metrics", "/health"})
+
+
+def report(exchange: Exchange, metrics: Metrics) -> None:
+    """Only names, numbers and ids: no body, no key, no query."""
+    status = exchange.status or _CLIENT_CLOSED
+    elapsed, held = exchange.elapsed, exchange.held
+    metrics.requests.labels(exchange.model_id, exchange.route, str(status)).inc()
+    metrics.request_seconds.labels(exchange.route).observe(elapsed)
+    if held is not None:
+        metrics.hold_seconds.labels(exchange.model_id).observe(held)
+    if exchange.first_byte_at is not None:
+        metrics.first_byte_seconds.labels(exchange.route).observe(exchange.first_byte_at)
+    if exchange.refused:
+        metrics.refused.labels(exchange.refused).inc()
+    level = logging.DEBUG if exchange.route in _PROBES else logging.INFO
+    if not logger.isEnabledFor(level):
+        return
+    fields: dict[str, object] = {
+        "id": exchange.request_id,
+        "method": exchange.method,
+        "path": exchange.path,
+        "status": status,
+        "seconds": round(elapsed, 4),
+    }
+    optional = {
+        "model": exchange.model_id,
+        "pod": exchange.pod,
+        "held": None if held is None else round(held, 3),
+        "retries": exchange.retries,
+        "error": exchange.refused,
+        "cut": exchange.aborted,
+    }
+    fields.update({name: value for name, value in optional.items() if value})
+    logger.log(level, "request", extra=fields)

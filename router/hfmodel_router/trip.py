@@ -1,0 +1,86 @@
+"""What a request for a model is, read off its path, headers and body; and what it met on its way so far."""
+
+import asyncio
+import math
+from dataclasses import dataclass, field
+
+from pydantic import ValidationError
+
+from hfmodel_api.errors import InvalidRequest
+from hfmodel_api.names import HEADER_HOLD_TIMEOUT, HEADER_REQUEST_ID
+from hfmodel_api.requests import parse_request
+from hfmodel_router import catalogue
+from hfmodel_router.calls import Addressed, Call, CallKind
+from hfmodel_router.catalogue import Catalogue
+from hfmodel_router.exchange import Exchange
+from hfmodel_router.fleet import ModelState
+
+
+@dataclass(slots=True, kw_only=True)
+class Trip:
+    """One request on its way. Times are the event loop's clock."""
+
+    kind: CallKind
+    model_id: str
+    body: bytes
+    headers: dict[str, str]  # for the pod
+    deadline: float  # until when it may be held
+    hold_timeout: float  # seconds, as the caller asked
+    suspects: set[str] = field(default_factory=set)  # pods that died on it once
+    deaths: int = 0
+    not_before: float = 0.0  # the pods were full: let them work until then
+    next_heartbeat: float = math.inf
+
+
+def begin_trip(exchange: Exchange, call: Call, body: bytes, *, models: Catalogue, hold_timeout: float) -> Trip:
+    """Raises ModelNotFound, or InvalidRequest where the body does not even say which model it is for."""
+    model_id = _addressee(call, body, models).model.id
+    exchange.model_id = model_id
+    return Trip(
+        kind=call.kind,
+        model_id=model_id,
+        body=body,
+        headers=_upstream_headers(exchange),
+        deadline=asyncio.get_running_loop().time() + hold_timeout,
+        hold_timeout=hold_timeout,
+    )
+
+
+def asked_hold_timeout(exchange: Exchange, *, limit: float) -> float:
+    """How long the caller is willing to be held, in seconds, at most `limit`."""
+    text = exchange.headers.get(HEADER_HOLD_TIMEOUT.encode())
+    if text is None:
+        return limit
+    try:
+        asked = float(text)
+    except ValueError:
+        asked = math.nan
+    if not asked >= 0:
+        raise InvalidRequest(
+            f"{HEADER_HOLD_TIMEOUT}: must be a number of seconds, 0 or more", param=HEADER_HOLD_TIMEOUT
+        )
+    return min(asked, limit)
+
+
+def _addressee(call: Call, body: bytes, models: Catalogue) -> ModelState:
+    if call.model_id is not None:
+        return catalogue.by_id(models, call.model_id)
+    if call.kind.default_type is not None:
+        return catalogue.first_of_type(models, call.kind.default_type)
+    try:
+        name = Addressed.model_validate_json(body).model
+    except ValidationError:
+        # The whole body's errors say more than those of one field.
+        parse_request(call.kind.body, body)
+        raise InvalidRequest("model: must be a string", param="model") from None
+    return catalogue.by_name(models, name)
+
+
+def _upstream_headers(exchange: Exchange) -> dict[str, str]:
+    """What a pod gets to see: no key, no cookie, nothing that belongs to the caller's connection."""
+    given = exchange.headers
+    return {
+        "content-type": given.get(b"content-type", b"application/json").decode("latin-1"),
+        "accept": given.get(b"accept", b"*/*").decode("latin-1"),
+        HEADER_REQUEST_ID: exchange.request_id,
+    }
