@@ -99,10 +99,10 @@ def _complete(url: str) -> bool:
 
 
 def _chat(url: str) -> bool:
-    body: dict[str, Any] = {"message": "What is the capital of Italy?", "temperature": 0, "max_new_tokens": 32}
+    body: dict[str, Any] = {"message": "What is the capital of Japan?", "temperature": 0, "max_new_tokens": 32}
     _question(f"POST /models/{MODEL}/chat", body["message"])
     answer = _post(f"{url}/models/{MODEL}/chat", body)
-    return _check(answer["response"], "Rome")
+    return _check(answer["response"], "Tokyo")
 
 
 def _post(url: str, body: dict[str, Any]) -> dict[str, Any]:
