@@ -3,7 +3,7 @@
 The Kubernetes observer and `hfmodel up` both build these; `decide` knows no difference.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import StrEnum
 
@@ -34,35 +34,48 @@ class PodFailure:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ObservedPod:
-    """One runtime pod (or local process)."""
+    """One runtime pod (or local process).
+
+    A pod whose `POST /retire` was answered 200 is observed as RETIRED from then on, never as READY once more, unless
+    its retirement ended by itself.
+    """
 
     name: str
     uid: str
     template_hash: str
     state: PodState
     created_at: datetime
+    starting_since: datetime | None = None  # when its fetch ended, if it had to fetch; None: since created_at
     ready_at: datetime | None = None
     activity: Activity | None = None  # None: it did not answer, which is never idleness
+    activity_at: datetime | None = None  # when it answered so; None: just now
     failure: PodFailure | None = None
     unschedulable: bool = False  # pending for want of a resource that another model holds
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ObservedModel:
-    """One HFModel with everything that belongs to it."""
+    """One HFModel with everything that belongs to it.
+
+    The adapter keeps the bookkeeping of failures: it counts a pod once, when it sees it FAILED or when a `DeletePod`
+    carries a `failure`; it sets `failures` to 0 when a pod becomes ready, and forgets all failures when the template
+    changes. `status` must be what the last plan wrote (at least its conditions and its `last_active_time`): deciding
+    remembers through it, over restarts.
+    """
 
     model: HFModel
     template_hash: str  # of the pod that the spec asks for now
-    status: HFModelStatus = HFModelStatus()  # as last written
-    demand: Demand = Demand()
+    status: HFModelStatus = field(default_factory=HFModelStatus)  # as last written
+    demand: Demand = field(default_factory=Demand)
     pods: tuple[ObservedPod, ...] = ()
     cached: bool = False
     fetching: bool = False  # a prefetch is under way
     cache: CacheStatus | None = None
     fetch_failure: PodFailure | None = None  # the last prefetch failed so
     fetch_failed_at: datetime | None = None
+    fetch_failures: int = 0  # prefetches in a row that failed
     resolved_revision: str | None = None
-    last_active: datetime | None = None  # the latest activity known from any pod, kept over restarts
+    last_active: datetime | None = None  # the latest activity known from any pod, where finer than status has it
     problem: PodFailure | None = (
         None  # what only the world can tell before a pod exists: no such secret, no such profile
     )
@@ -84,10 +97,10 @@ class Settings:
 
     max_loaded_models: int | None = None  # None: no pool limit
     surge: int = 1  # pods above the target while a new template replaces an old one
-    min_residency: timedelta = timedelta(seconds=5)  # a ready pod stays at least this long, whoever wants its place
+    # A pod stays at least so long after it became ready, and a model after it was wanted: its caller may be on the way.
+    min_residency: timedelta = timedelta(seconds=5)
     demand_window: timedelta = timedelta(seconds=60)  # how long one `wantedAt` counts after it was written
     backoff_base: timedelta = timedelta(seconds=1)  # between a failure and the next try; doubles with each
     backoff_max: timedelta = timedelta(minutes=5)
     max_failures: int = 5  # in a row; after that held requests end with the reason, though tries go on
-    retired_grace: timedelta = timedelta(seconds=0)  # between retirement and deletion
     base_url: str = ""  # of the router, for status.url

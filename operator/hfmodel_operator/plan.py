@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 from hfmodel_api.status import HFModelStatus
+from hfmodel_operator.observed import PodFailure
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,12 +28,17 @@ class RetirePod:
 
 @dataclass(frozen=True, slots=True)
 class DeletePod:
-    """Delete exactly this pod (uid precondition). `why` goes to the log and the event."""
+    """Delete exactly this pod (uid precondition), by SIGTERM: it finishes what it runs. `why` goes to log and event.
+
+    `failure`: the decider itself found that the pod failed (it was not ready in time); to be counted as if the pod had
+    been seen FAILED. None for every other reason, also for a pod that was observed FAILED.
+    """
 
     model_id: str
     pod: str
     uid: str
     why: str
+    failure: PodFailure | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,13 +50,16 @@ class Prefetch:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Plan:
-    """Executed in this order: deletes, retires, prefetches, creates, statuses. Empty where nothing is to be done."""
+    """Executed in this order: deletes, retires, prefetches, creates, statuses. Empty where nothing is to be done.
+
+    The next decision must see the effect of this plan (the created pods among them), or it decides the same again.
+    """
 
     deletes: tuple[DeletePod, ...] = ()
     retires: tuple[RetirePod, ...] = ()
     prefetches: tuple[Prefetch, ...] = ()
     creates: tuple[CreatePod, ...] = ()
-    # Only of models whose status differs from what was observed.
+    # Only of models whose status differs from what was observed. `demand` is the router's: adapters never write it.
     statuses: Mapping[str, HFModelStatus] = field(default_factory=dict)
     # When to look again even if nothing happens: the next time-out, back-off or idle deadline.
     look_again_at: datetime | None = None
