@@ -45,7 +45,7 @@ class Activity(_Body):
 
 
 class RetireRequest(_Body):
-    """`POST /retire`: stop taking work if idle for at least this long. 200 retired, 409 busy (or not idle that long)."""
+    """`POST /retire`: take no more work, if idle for so long. 200 retired; 409 busy, or not idle that long."""
 
     idle_for_seconds: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 0.0
 
