@@ -42,13 +42,25 @@ demo: $(DEMO_MODEL) ## Serve a real language model here and talk to it (ONCE=1: 
 	@$(BIN)/python examples/demo/demo.py --port $(DEMO_PORT) $(if $(ONCE),--once)
 
 .PHONY: test
-test: $(DEMO_MODEL) ## Run every test that can run on this machine
+test: $(DEMO_MODEL) ## Run every test that can run here (those on a real API server after make cluster-build)
 	@$(BIN)/python -m pytest tests/unit -n 2 $(PYTEST_ARGS)
 	@$(BIN)/python -m pytest tests/integration $(PYTEST_ARGS)
 
 .PHONY: test-unit
 test-unit: $(VENV)/.ready ## Run the fast tests only
 	@$(BIN)/python -m pytest tests/unit -n 2 $(PYTEST_ARGS)
+
+.PHONY: cluster-build
+cluster-build: $(VENV)/.ready ## Build Kubernetes' binaries for the tests, once per machine (10 minutes; Debian)
+	@PYTHONPATH=tests $(BIN)/python -m cluster build
+
+.PHONY: cluster-up
+cluster-up: cluster-build ## Start a real API server on loopback and print the path of its kubeconfig
+	@PYTHONPATH=tests $(BIN)/python -m cluster up --detach
+
+.PHONY: cluster-down
+cluster-down: $(VENV)/.ready ## Stop it
+	@PYTHONPATH=tests $(BIN)/python -m cluster down
 
 .PHONY: check
 check: $(VENV)/.ready ## Lint, formatting, types, import contracts

@@ -1,0 +1,54 @@
+"""Where Kubernetes' binaries lie: $KUBEBUILDER_ASSETS, then PATH, then the cache that the build fills."""
+
+import os
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Final
+
+from cluster.errors import ClusterError
+
+KUBERNETES_VERSION: Final = "v1.20.2"  # what the build makes; other versions come by ASSETS_VARIABLE
+ASSETS_VARIABLE: Final = "KUBEBUILDER_ASSETS"
+CACHE_VARIABLE: Final = "HFMODEL_TEST_CACHE"
+# What setup-envtest puts into the folder: whoever names one wants these from there and from nowhere else.
+_ASSETS: Final = ("etcd", "kube-apiserver", "kubectl")
+
+
+class BinariesMissing(ClusterError):
+    """A binary that nobody built or named yet."""
+
+
+def cache_folder(environ: Mapping[str, str] = os.environ) -> Path:
+    """The folder of built binaries; outside the repository, so that it outlives a checkout."""
+    root = environ.get(CACHE_VARIABLE)
+    base = Path(root) if root else Path.home() / ".cache" / "hfmodel"
+    return base / "kubernetes" / KUBERNETES_VERSION
+
+
+def find(name: str, environ: Mapping[str, str] = os.environ) -> Path:
+    """The binary `name`.
+
+    Raises:
+        BinariesMissing: it is in none of the places; the message says what to do.
+    """
+    assets = environ.get(ASSETS_VARIABLE)
+    if assets and name in _ASSETS:
+        return _find_asset(name, folder=assets)
+    found = shutil.which(name, path=environ.get("PATH", os.defpath))
+    if found:
+        return Path(found)
+    cached = cache_folder(environ) / name
+    if cached.exists():
+        return cached
+    raise BinariesMissing(
+        f"{name} is neither in ${ASSETS_VARIABLE}, nor on PATH, nor in {cached.parent}: `make cluster-build` "
+        "compiles it once, or set the variable to a folder that setup-envtest made"
+    )
+
+
+def _find_asset(name: str, *, folder: str) -> Path:
+    found = shutil.which(name, path=folder)
+    if found is None:
+        raise BinariesMissing(f"{ASSETS_VARIABLE}={folder} holds no program {name}")
+    return Path(found)
