@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from hfmodel_api.errors import Unauthorized
 
 # What a load balancer, a kubelet, a scraper or a person with a browser reads without a key; none of it names a secret.
+DOCS_ASSETS = "/docs-assets"  # scripts and styles of the two pages
 OPEN_PATHS = frozenset({"/", "/health", "/healthz", "/readyz", "/metrics", "/docs", "/redoc", "/openapi.json"})
 
 
@@ -17,7 +18,7 @@ class Keys:
 
     def check(self, path: str, headers: Mapping[bytes, bytes]) -> None:
         """Raises Unauthorized unless `path` is open or the headers carry an accepted key."""
-        if not self._keys or path in OPEN_PATHS:
+        if not self._keys or path in OPEN_PATHS or path.startswith(f"{DOCS_ASSETS}/"):
             return
         given = _given(headers)
         if given is None:

@@ -5,10 +5,12 @@ import logging
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse, Response
+from fastapi_offline import FastAPIOffline
 from starlette.exceptions import HTTPException
 
 from hfmodel_api.errors import EngineFailed, InvalidRequest, RequestError
 from hfmodel_router import admin_api, health_api, load_api, models_api, openai_api, server_api
+from hfmodel_router.auth import DOCS_ASSETS
 from hfmodel_router.errors import ClientGone, plain_status_error
 from hfmodel_router.exchange import error_headers, exchange_of
 from hfmodel_router.openapi import document_everything
@@ -22,7 +24,8 @@ logger = logging.getLogger(__name__)
 
 def documented_app(surface: Surface) -> FastAPI:
     """Everything but the calls that pods answer; those are in its documentation all the same."""
-    app = FastAPI(
+    app = FastAPIOffline(  # /docs and /redoc bring their own scripts: a cluster may have no way out
+        static_url=DOCS_ASSETS,
         title="HFModel",
         version=version(),
         description="Hugging Face models over REST. A model that is not loaded is loaded by the first call.",
