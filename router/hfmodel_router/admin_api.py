@@ -25,7 +25,7 @@ def routes(surface: Surface) -> APIRouter:
     router = APIRouter(tags=["admin"])
     fleet, loader, settings = surface.fleet, surface.loader, surface.settings
 
-    @router.post("/admin/reload-config")
+    @router.post("/admin/reload-config", summary="Read the catalogue again")
     async def reload_config() -> Message:
         """Look at the catalogue's source again now; changes are picked up without this call too."""
         try:
@@ -34,12 +34,12 @@ def routes(surface: Surface) -> APIRouter:
             raise InvalidRequest(f"the catalogue was not reloaded: {error}") from error
         return Message(message=f"Catalogue reloaded: {len(fleet.catalogue())} models")
 
-    @router.post("/admin/clear-gpu-memory")
+    @router.post("/admin/clear-gpu-memory", summary="Free GPU memory nobody uses")
     async def clear_gpu_memory() -> Message:
         """Kept for old clients."""
         return Message(message=_GPU_MEMORY)
 
-    @router.post("/admin/unload-all")
+    @router.post("/admin/unload-all", summary="Let every model go to sleep once it is idle")
     async def unload_all(request: Request) -> UnloadAll:
         """Let every loaded model go."""
         ids = loaded_ids(fleet.catalogue())

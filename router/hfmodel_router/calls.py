@@ -42,13 +42,16 @@ ANY_CHAT = CallKind(
     default_type=ModelType.CONVERSATIONAL,
 )
 OPENAI_CHAT = CallKind(
-    route=PATH_V1_CHAT, upstream_path=PATH_V1_CHAT, body=ChatCompletionRequest, summary="OpenAI chat completions"
+    route=PATH_V1_CHAT,
+    upstream_path=PATH_V1_CHAT,
+    body=ChatCompletionRequest,
+    summary="Answer a conversation, as OpenAI's API",
 )
 OPENAI_COMPLETIONS = CallKind(
     route=PATH_V1_COMPLETIONS,
     upstream_path=PATH_V1_COMPLETIONS,
     body=CompletionRequest,
-    summary="OpenAI completions",
+    summary="Continue a text, as OpenAI's API",
 )
 KINDS = (GENERATE, CHAT, ANY_GENERATE, ANY_CHAT, OPENAI_CHAT, OPENAI_COMPLETIONS)
 

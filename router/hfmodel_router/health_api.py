@@ -15,11 +15,15 @@ class Status(BaseModel):
 def routes(surface: Surface) -> APIRouter:
     router = APIRouter(tags=["server"])
 
-    @router.get(PATH_HEALTHZ)
+    @router.get(PATH_HEALTHZ, summary="Whether the router is alive")
     async def healthz() -> Status:
         return Status(status="ok")
 
-    @router.get(PATH_READYZ, responses={503: {"model": Status, "description": "draining"}})
+    @router.get(
+        PATH_READYZ,
+        summary="Whether the router takes requests",
+        responses={503: {"model": Status, "description": "draining"}},
+    )
     async def readyz(response: Response) -> Status:
         if surface.draining:
             response.status_code = 503
@@ -28,7 +32,7 @@ def routes(surface: Surface) -> APIRouter:
 
     if surface.settings.enable_metrics:
 
-        @router.get(PATH_METRICS, response_class=Response)
+        @router.get(PATH_METRICS, summary="Metrics for Prometheus", response_class=Response)
         async def metrics() -> Response:
             """In the Prometheus text format."""
             return Response(surface.metrics.exposition(), media_type=CONTENT_TYPE_LATEST)

@@ -28,7 +28,7 @@ def routes(surface: Surface) -> APIRouter:
     router = APIRouter(tags=["load and unload"])
     fleet, loader, settings = surface.fleet, surface.loader, surface.settings
 
-    @router.post("/models/{model_id}/load")
+    @router.post("/models/{model_id}/load", summary="Wake a model and wait until it is ready")
     async def load(model_id: str, request: Request, body: LoadRequest | None = None, wait: bool = True) -> LoadAnswer:
         """Wake a model. Answers when it is ready; with `wait=false` at once."""
         exchange = exchange_of(request.scope)
@@ -43,7 +43,7 @@ def routes(surface: Surface) -> APIRouter:
             await work
         return LoadAnswer(message=f"Model {model_id} loaded successfully", model_id=model_id, force_reload=force)
 
-    @router.post("/models/{model_id}/unload")
+    @router.post("/models/{model_id}/unload", summary="Let a model go to sleep once it is idle")
     async def unload(model_id: str, request: Request, wait: bool = True) -> Message:
         """Let a model go. Running requests are finished first, so a busy model goes later."""
         exchange = exchange_of(request.scope)

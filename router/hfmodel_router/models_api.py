@@ -46,28 +46,28 @@ def routes(surface: Surface) -> APIRouter:
         devices = {model_id: info.device for model_id, info in infos.items()}
         return {model_id: row(state, device=devices.get(model_id)) for model_id, state in states.items()}
 
-    @router.get("/models")
+    @router.get("/models", summary="Every model, by id")
     async def models() -> dict[str, ModelRow]:
         return await rows(dict(fleet.catalogue()))
 
-    @router.get("/models/loaded")
+    @router.get("/models/loaded", summary="Ids of the models that are loaded")
     async def loaded() -> LoadedModels:
         return LoadedModels(loaded_models=loaded_ids(fleet.catalogue()))
 
-    @router.get("/models/gated")
+    @router.get("/models/gated", summary="Models that need access from their owner")
     async def gated() -> GatedModels:
         detail = await rows({key: state for key, state in fleet.catalogue().items() if state.model.spec.gated})
         status = auth_status(fleet.catalogue())
         return GatedModels(gated_models=list(detail), auth_status=status, models_detail=detail)
 
-    @router.get("/models/types/{model_type}")
+    @router.get("/models/types/{model_type}", summary="Models of one type")
     async def of_type(model_type: str) -> ModelsOfType:
         found = {key: state for key, state in fleet.catalogue().items() if state.model.spec.type == model_type}
         if not found:
             raise ModelNotFound(f"there is no model of type {model_type!r}")
         return ModelsOfType(model_type=model_type, models=await rows(found))
 
-    @router.get("/models/{model_id}/info")
+    @router.get("/models/{model_id}/info", summary="One model, with its memory when loaded")
     async def info(model_id: str) -> ModelInfo:
         state = catalogue.by_id(fleet.catalogue(), model_id)
         running = await surface.infos.of(state)

@@ -28,11 +28,11 @@ def routes(surface: Surface) -> APIRouter:
     """`GET /v1/models`, and one of them by id or repo."""
     router = APIRouter(prefix="/v1", tags=["OpenAI"])
 
-    @router.get("/models")
+    @router.get("/models", summary="Every model, as OpenAI lists them")
     async def models() -> OpenAIModels:
         return OpenAIModels(data=[_shown(state) for state in surface.fleet.catalogue().values()])
 
-    @router.get("/models/{model:path}")
+    @router.get("/models/{model:path}", summary="One model, as OpenAI shows it")
     async def one(model: str) -> OpenAIModel:
         return _shown(catalogue.by_name(surface.fleet.catalogue(), model))
 

@@ -49,8 +49,8 @@ def _document(app: FastAPI, *, with_keys: bool) -> dict[str, Any]:
     components = document.setdefault("components", {})
     _, definitions = models_json_schema([(kind.body, "validation") for kind in KINDS], ref_template=_REF)
     components.setdefault("schemas", {}).update(definitions.get("$defs", {}))
-    for kind in KINDS:
-        document["paths"][kind.route] = {"post": _operation(kind)}
+    # First what people come for.
+    document["paths"] = {kind.route: {"post": _operation(kind)} for kind in KINDS} | document["paths"]
     if with_keys:
         components["securitySchemes"] = {
             "bearer": {"type": "http", "scheme": "bearer"},

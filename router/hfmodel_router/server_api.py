@@ -29,11 +29,11 @@ def routes(surface: Surface) -> APIRouter:
     router = APIRouter(tags=["server"])
     fleet = surface.fleet
 
-    @router.get("/")
+    @router.get("/", summary="What this is")
     async def root() -> Root:
         return Root(message="HFModel: Hugging Face models over REST", version=version(), docs="/docs", health="/health")
 
-    @router.get("/health")
+    @router.get("/health", summary="Health, with counts of models")
     async def health() -> Health:
         models = fleet.catalogue()
         infos = await surface.infos.of_all(models.values())
@@ -44,12 +44,12 @@ def routes(surface: Surface) -> APIRouter:
             system_info=system_info(infos.values()),
         )
 
-    @router.get("/system")
+    @router.get("/system", summary="The machine: memory, processors, GPUs")
     async def machine() -> System:
         infos = await surface.infos.of_all(fleet.catalogue().values())
         return system(infos.values())
 
-    @router.get("/auth/status")
+    @router.get("/auth/status", summary="Whether a Hugging Face token is configured")
     async def auth() -> AuthStatus:
         return auth_status(fleet.catalogue())
 

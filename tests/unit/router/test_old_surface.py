@@ -337,6 +337,13 @@ async def test_documentation_pages_need_nothing_from_elsewhere(router: RunningRo
             assert response.status == 200, asset
 
 
+async def test_docs_say_what_each_call_does(router: RunningRouter) -> None:
+    document = await _get(router, "/openapi.json")
+    operations = {path: operation for path, item in document["paths"].items() for operation in item.values()}
+    assert [path for path, operation in operations.items() if len(operation["summary"].split()) < 3] == []
+    assert next(iter(operations)) == "/models/{model_id}/generate"
+
+
 async def test_docs_show_every_call(router: RunningRouter) -> None:
     document = await _get(router, "/openapi.json")
     assert set(document["paths"]) == {
