@@ -1,0 +1,60 @@
+"""What local mode asks a runtime over HTTP. No answer is an answer of its own: None, never idle and never dead."""
+
+import logging
+from typing import Protocol
+
+import aiohttp
+from pydantic import BaseModel, ValidationError
+
+from hfmodel_api.wire import PATH_ACTIVITY, PATH_HEALTHZ, PATH_READYZ, PATH_RETIRE, Activity, RetireRequest
+
+logger = logging.getLogger(__name__)
+
+
+class RuntimeClient(Protocol):
+    """Asks the runtime at `url`."""
+
+    async def ready(self, url: str) -> bool: ...
+
+    async def dead(self, url: str) -> bool:
+        """It says of itself that only a new process helps."""
+
+    async def activity(self, url: str) -> Activity | None: ...
+
+    async def retire(self, url: str, idle_for_seconds: float) -> bool:
+        """True if it agreed: from now on it takes nothing."""
+
+
+class HttpRuntimeClient:
+    """Asks over the network; who takes longer than `timeout` seconds did not answer."""
+
+    def __init__(self, session: aiohttp.ClientSession, *, timeout: float = 2.0) -> None:
+        self._session = session
+        self._timeout = aiohttp.ClientTimeout(total=timeout)
+
+    async def ready(self, url: str) -> bool:
+        return await self._status("GET", url + PATH_READYZ) == 200
+
+    async def dead(self, url: str) -> bool:
+        return await self._status("GET", url + PATH_HEALTHZ) == 503
+
+    async def activity(self, url: str) -> Activity | None:
+        try:
+            async with self._session.get(url + PATH_ACTIVITY, timeout=self._timeout) as response:
+                return Activity.model_validate_json(await response.read()) if response.status == 200 else None
+        except (TimeoutError, aiohttp.ClientError, OSError, ValidationError) as error:
+            logger.debug("event=no_activity url=%s error=%r", url, error)
+            return None
+
+    async def retire(self, url: str, idle_for_seconds: float) -> bool:
+        request = RetireRequest(idle_for_seconds=idle_for_seconds)
+        return await self._status("POST", url + PATH_RETIRE, request) == 200
+
+    async def _status(self, method: str, url: str, body: BaseModel | None = None) -> int | None:
+        json = None if body is None else body.model_dump(mode="json")
+        try:
+            async with self._session.request(method, url, json=json, timeout=self._timeout) as response:
+                return response.status
+        except (TimeoutError, aiohttp.ClientError, OSError) as error:
+            logger.debug("event=no_answer url=%s error=%r", url, error)
+            return None
