@@ -19,6 +19,7 @@ __all__ = ["LoadedManifests", "load_manifests", "parse_manifest"]
 logger = logging.getLogger(__name__)
 
 _SUFFIXES = (".yaml", ".yml", ".json")
+_MODEL_CONFIG = "config.json"
 _NOT_MANIFESTS = ("kustomization.yaml", "kustomization.yml")
 _LISTS = ("List", f"{KIND}List")
 
@@ -54,9 +55,9 @@ class _Catalogue:
 def load_manifests(path: Path) -> LoadedManifests:
     """Every HFModel of a file (YAML of many documents, JSON, `kind: List`, an old models.yaml) or of a folder.
 
-    A folder is read with its subfolders, sorted, without hidden files. Documents of other kinds are passed over. Of two
-    HFModels with one name the first stays and the other is an error. Never raises for what it finds: what is broken is
-    in `errors` and hides nothing else.
+    A folder is read with its subfolders, sorted, without hidden files and without folders that hold a model's weights.
+    Documents of other kinds are passed over. Of two HFModels with one name the first stays and the other is an error.
+    Never raises for what it finds: what is broken is in `errors` and hides nothing else.
     """
     catalogue = _Catalogue()
     if not path.exists():
@@ -77,6 +78,9 @@ def _files(path: Path) -> Iterator[Path]:
         yield path
         return
     for folder, folders, names in os.walk(path):
+        if _MODEL_CONFIG in names and Path(folder) != path:
+            folders.clear()  # a model's weights beside its manifest: tokenizer.json and the like are no manifests
+            continue
         folders[:] = sorted(name for name in folders if not name.startswith("."))
         for name in sorted(names):
             file = Path(folder, name)

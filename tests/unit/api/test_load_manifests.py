@@ -61,6 +61,12 @@ def test_hidden_files_and_kustomizations_are_not_read(tmp_path: Path) -> None:
     assert load_manifests(write(tmp_path, files)) == LoadedManifests()
 
 
+def test_weights_beside_a_manifest_are_not_read(tmp_path: Path) -> None:
+    files = {"a.yaml": text("a"), "weights/config.json": "{}", "weights/tokenizer.json": "{", "weights/sub/b.yaml": "{"}
+    loaded = load_manifests(write(tmp_path, files))
+    assert (ids(loaded), loaded.errors) == (["a"], ())
+
+
 def test_a_mounted_config_map_is_read_once(tmp_path: Path) -> None:
     write(tmp_path, {"..2026/a.yaml": text("a")})
     (tmp_path / "..data").symlink_to("..2026")
