@@ -235,7 +235,7 @@ class Pods:
             self._remove(pod)
             return
         pod.state, pod.failure, pod.activity = PodState.FAILED, failure, None
-        logger.warning("event=pod_failed model=%s pod=%s reason=%s", pod.model.id, pod.name, failure.reason)
+        logger.info("event=pod_failed model=%s pod=%s reason=%s", pod.model.id, pod.name, failure.reason)
         self.owner.pod_failed(pod, failure)
         self.owner.pod_changed(pod)
 
