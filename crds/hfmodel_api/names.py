@@ -26,3 +26,16 @@ HEADER_REQUEST_ID: Final = "x-request-id"
 HEADER_HOLD_TIMEOUT: Final = "x-hfmodel-hold-timeout"
 # How long the router held the request before a pod took it, in seconds; on every held answer.
 HEADER_HELD_SECONDS: Final = "x-hfmodel-held-seconds"
+
+# Read by the router or by the one who fetches; a process that serves a model gets none of them.
+SECRET_VARIABLES: Final = frozenset(
+    {
+        "HF_TOKEN",
+        "HUGGING_FACE_HUB_TOKEN",
+        "HUGGINGFACE_TOKEN",
+        "HUGGINGFACE_HUB_TOKEN",
+        "API_KEY",
+        "HFMODEL_API_KEY",
+        "HFMODEL_API_KEYS",
+    }
+)

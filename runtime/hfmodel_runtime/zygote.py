@@ -31,6 +31,7 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any, Final, NoReturn
 
+from hfmodel_api.names import SECRET_VARIABLES
 from hfmodel_runtime.forking import finish, fork, kill, woken_by_children
 
 logger = logging.getLogger(__name__)
@@ -58,17 +59,6 @@ _ENVIRONMENT: Final = {
     # OpenBLAS starts its threads when it is loaded; torch has threads of its own, started in the child.
     "OPENBLAS_NUM_THREADS": "1",
 }
-_SECRETS: Final = frozenset(
-    {
-        "HF_TOKEN",
-        "HUGGING_FACE_HUB_TOKEN",
-        "HUGGINGFACE_TOKEN",
-        "HUGGINGFACE_HUB_TOKEN",
-        "API_KEY",
-        "HFMODEL_API_KEY",
-        "HFMODEL_API_KEYS",
-    }
-)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -87,7 +77,7 @@ class Launch:
             raise TypeError("a spawn needs settings and env (objects) and log (a path)")
         if not all(isinstance(name, str) and isinstance(value, str) for name, value in env.items()):
             raise TypeError("env needs texts")
-        return cls(settings=settings, env={k: v for k, v in env.items() if k not in _SECRETS}, log=log)
+        return cls(settings=settings, env={k: v for k, v in env.items() if k not in SECRET_VARIABLES}, log=log)
 
 
 class Zygote:
@@ -242,7 +232,7 @@ def main(
     """
     options = _parser().parse_args(argv)
     os.environ.update(_ENVIRONMENT)
-    for name in _SECRETS:
+    for name in SECRET_VARIABLES:
         os.environ.pop(name, None)
     if options.serve_fd is not None:
         finish(_serve(options.settings, socket.socket(fileno=options.serve_fd)))

@@ -14,10 +14,11 @@ from typing import Any, Protocol
 from pydantic import TypeAdapter
 
 from hfmodel_api.errors import HFModelError
+from hfmodel_api.names import SECRET_VARIABLES
 from hfmodel_api.status import CacheStatus, Reason
 from hfmodel_api.wire import Failure
 from hfmodel_cli.local.failures import pod_failure, tail
-from hfmodel_cli.local.processes import SECRET_VARIABLES, start_tethered, to_the_end
+from hfmodel_cli.local.processes import start_tethered, to_the_end
 from hfmodel_operator.observed import PodFailure
 
 logger = logging.getLogger(__name__)

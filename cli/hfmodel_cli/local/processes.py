@@ -10,20 +10,9 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from hfmodel_api.errors import HFModelError
+from hfmodel_api.names import SECRET_VARIABLES
 
 _TETHER = Path(__file__).with_name("tether.py")
-# Read by the router or by the one who fetches; nothing else gets them.
-SECRET_VARIABLES = frozenset(
-    {
-        "HF_TOKEN",
-        "HUGGING_FACE_HUB_TOKEN",
-        "HUGGINGFACE_TOKEN",
-        "HUGGINGFACE_HUB_TOKEN",
-        "API_KEY",
-        "HFMODEL_API_KEY",
-        "HFMODEL_API_KEYS",
-    }
-)
 
 
 class LaunchFailed(HFModelError):
