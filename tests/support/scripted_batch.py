@@ -5,23 +5,27 @@ from collections.abc import Callable, Sequence
 
 import torch
 
-from hfmodel_runtime.engine.batch import Prefill
+from hfmodel_runtime.engine.batch import Prefill, RowTokens
 
 VOCABULARY = 320
 _DEADLINE = 60.0
 
 
 class ScriptedPrefill:
-    def __init__(self, tokens: Sequence[int], *, pieces: int, fail: Callable[[int], bool]) -> None:
-        self.tokens = list(tokens)
+    def __init__(self, rows: Sequence[list[int]], *, pieces: int, fail: Callable[[int], bool]) -> None:
+        self.rows = rows
         self._pieces = pieces
         self._fail = fail
 
+    def finish(self) -> None:
+        """Its next piece is its last."""
+        self._pieces = 1
+
     def advance(self) -> torch.Tensor | None:
-        if self._fail(self.tokens[0]):
+        if any(self._fail(row[0]) for row in self.rows):
             raise RuntimeError("no such prompt")
         self._pieces -= 1
-        return None if self._pieces > 0 else _one_hot([self.tokens[-1] + 1])[0]
+        return None if self._pieces > 0 else _one_hot([row[-1] + 1 for row in self.rows])
 
 
 class ScriptedBatch:
@@ -30,6 +34,9 @@ class ScriptedBatch:
     Attributes:
         fail_prefill: whether the prefill of this row fails.
         fail_step: called with the rows of a step; what it returns is raised.
+        prefill_now: the newest prefill.
+        together: how many rows it would rather prefill at once.
+        begun: how many rows each prefill had.
         joined: rows in the order in which they joined.
         most_rows: the largest batch so far.
         turn: clear it to hold the engine before its next step.
@@ -38,6 +45,9 @@ class ScriptedBatch:
     def __init__(self, *, pieces: int = 1) -> None:
         self.fail_prefill: Callable[[int], bool] = lambda row: False
         self.fail_step: Callable[[list[int]], BaseException | None] = lambda rows: None
+        self.together = 1
+        self.prefill_now: ScriptedPrefill | None = None
+        self.begun: list[int] = []
         self.joined: list[int] = []
         self.most_rows = 0
         self.turn = threading.Event()
@@ -59,13 +69,20 @@ class ScriptedBatch:
     def bytes_per_token(self) -> int:
         return 1
 
-    def prefill(self, prompt: Sequence[int], answer: Sequence[int]) -> ScriptedPrefill:
-        return ScriptedPrefill((*prompt, *answer), pieces=self._pieces, fail=self.fail_prefill)
+    def worth_together(self, columns: Sequence[int]) -> int:
+        return min(len(columns), self.together)
 
-    def join(self, prefill: Prefill) -> None:
+    def prefill(self, rows: Sequence[RowTokens]) -> ScriptedPrefill:
+        self.begun.append(len(rows))
+        tokens = [[*row.prompt, *row.answer] for row in rows]
+        self.prefill_now = ScriptedPrefill(tokens, pieces=self._pieces, fail=self.fail_prefill)
+        return self.prefill_now
+
+    def join(self, prefill: Prefill, rows: Sequence[int]) -> None:
         assert isinstance(prefill, ScriptedPrefill)
-        self._rows.append(prefill.tokens)
-        self.joined.append(prefill.tokens[0])
+        joining = [prefill.rows[row] for row in rows]
+        self._rows += joining
+        self.joined += [row[0] for row in joining]
         self.most_rows = max(self.most_rows, len(self._rows))
 
     def step(self, tokens: Sequence[int]) -> torch.Tensor:

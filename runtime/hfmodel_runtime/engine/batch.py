@@ -5,16 +5,25 @@ notice.
 """
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Protocol
 
 import torch
 
 
+@dataclass(frozen=True, slots=True)
+class RowTokens:
+    """What a row begins with."""
+
+    prompt: Sequence[int]
+    answer: Sequence[int] = ()  # the tokens it has generated before, if it starts anew
+
+
 class Prefill(Protocol):
-    """A row in the making, computed alone and piece by piece so that running rows need not wait for a long prompt."""
+    """Rows in the making, computed apart and piece by piece so that running rows need not wait for a long prompt."""
 
     def advance(self) -> torch.Tensor | None:
-        """Compute the next piece: None, or once it was the last the logits [vocab] of the row's next token."""
+        """Compute the next piece: None, or once it was the last the logits [rows, vocab] of the rows' next tokens."""
 
 
 class RowBatch(Protocol):
@@ -33,11 +42,14 @@ class RowBatch(Protocol):
     def bytes_per_token(self) -> int:
         """Bytes that one column of one row takes, measured on the rows it has (at least one)."""
 
-    def prefill(self, prompt: Sequence[int], answer: Sequence[int]) -> Prefill:
-        """Begin a row. `answer` holds the tokens it has generated before, if it starts anew."""
+    def worth_together(self, columns: Sequence[int]) -> int:
+        """How many of the first of these rows, each of so many columns, are better computed together; at least one."""
 
-    def join(self, prefill: Prefill) -> None:
-        """Add a finished prefill as the last row."""
+    def prefill(self, rows: Sequence[RowTokens]) -> Prefill:
+        """Begin rows."""
+
+    def join(self, prefill: Prefill, rows: Sequence[int]) -> None:
+        """Add these rows of a finished prefill, in this order, as the last ones."""
 
     def step(self, tokens: Sequence[int]) -> torch.Tensor:
         """Feed each row its newest token; returns the logits [rows, vocab] of the next ones."""

@@ -2,6 +2,8 @@
 
 - Padding is hidden by a 2D mask over the whole visible window; models that derive distances from columns (alibi,
   relative bias, a sliding window) see the right ones because every row ends at the same column.
+- Short prompts that wait together are computed together, padded in the same way; the states of their padding are
+  cleared before they join, because a masked state that is not a number still spoils a sum.
 - True position ids are always given where the model takes them: left out, a padded row is silently wrong.
 - The cache is made without the model's config, so that every layer keeps its full length and a sliding window is the
   mask's doing; layers that drop old columns by themselves cannot be padded.
@@ -15,9 +17,10 @@ import torch
 from transformers import DynamicCache
 
 from hfmodel_runtime.engine import kv
-from hfmodel_runtime.engine.batch import Prefill
+from hfmodel_runtime.engine.batch import Prefill, RowTokens
 
 PREFILL_CHUNK = 512  # tokens computed before running rows get their turn
+_MAX_PADDING = 2.0  # times the tokens of a group that may be computed for it
 
 
 class CausalForward:
@@ -60,16 +63,36 @@ class CausalPrefill:
         self._forward = forward
         self._tokens = tuple(tokens)
         self._chunk = chunk
+        self._done = 0
         self.cache: Any = DynamicCache()
-        self.length = 0
+        self.lengths = [len(tokens)]
 
     def advance(self) -> torch.Tensor | None:
-        end = min(self.length + self._chunk, len(self._tokens))
-        tokens = list(self._tokens[self.length : end])
-        positions = list(range(self.length, end))
+        end = min(self._done + self._chunk, len(self._tokens))
+        tokens = list(self._tokens[self._done : end])
+        positions = list(range(self._done, end))
         logits = self._forward([tokens], [positions], lengths=[end], cache=self.cache)
-        self.length = end
-        return cast("torch.Tensor", logits[0]) if end == len(self._tokens) else None
+        self._done = end
+        return cast("torch.Tensor", logits) if end == len(self._tokens) else None
+
+
+class GroupPrefill:
+    """Several short rows of a decoder-only model, computed in one pass."""
+
+    def __init__(self, forward: CausalForward, rows: Sequence[Sequence[int]]) -> None:
+        self._forward = forward
+        self._rows = [list(row) for row in rows]
+        self.cache: Any = DynamicCache()
+        self.lengths = [len(row) for row in rows]
+
+    def advance(self) -> torch.Tensor | None:
+        width = max(self.lengths)
+        missing = [width - length for length in self.lengths]
+        tokens = [[0] * count + row for count, row in zip(missing, self._rows, strict=True)]
+        positions = [[0] * count + list(range(width - count)) for count in missing]
+        logits = self._forward(tokens, positions, lengths=self.lengths, cache=self.cache)
+        kv.clear_padding(self.cache.layers, missing)
+        return cast("torch.Tensor", logits)
 
 
 class CausalBatch:
@@ -95,17 +118,33 @@ class CausalBatch:
     def bytes_per_token(self) -> int:
         return kv.bytes_per_column(self._cache.layers)
 
-    def prefill(self, prompt: Sequence[int], answer: Sequence[int]) -> CausalPrefill:
-        return CausalPrefill(self._forward, (*prompt, *answer), chunk=self._chunk)
+    def worth_together(self, columns: Sequence[int]) -> int:
+        """As many as fit into one chunk, unless more than half of what is computed would be padding."""
+        total = widest = 0
+        for count, own in enumerate(columns):
+            total, widest = total + own, max(widest, own)
+            computed = (count + 1) * widest
+            if count > 0 and (computed > self._chunk or computed > _MAX_PADDING * total):
+                return count
+        return len(columns)
 
-    def join(self, prefill: Prefill) -> None:
-        if not isinstance(prefill, CausalPrefill):
-            raise TypeError(f"not a row of this batch: {type(prefill).__name__}")
+    def prefill(self, rows: Sequence[RowTokens]) -> CausalPrefill | GroupPrefill:
+        tokens = [(*row.prompt, *row.answer) for row in rows]
+        if len(tokens) == 1:
+            return CausalPrefill(self._forward, tokens[0], chunk=self._chunk)
+        return GroupPrefill(self._forward, tokens)
+
+    def join(self, prefill: Prefill, rows: Sequence[int]) -> None:
+        if not isinstance(prefill, CausalPrefill | GroupPrefill):
+            raise TypeError(f"not rows of this batch: {type(prefill).__name__}")
+        lengths = [prefill.lengths[row] for row in rows]
+        if len(lengths) < len(prefill.lengths):
+            kv.select_rows(prefill.cache.layers, rows, width=max(lengths), left=True)
         if self.rows:
             kv.append_rows(self._cache.layers, prefill.cache.layers, left=True)
         else:
             self._cache = prefill.cache
-        self._lengths.append(prefill.length)
+        self._lengths += lengths
 
     def step(self, tokens: Sequence[int]) -> torch.Tensor:
         positions = [[length] for length in self._lengths]

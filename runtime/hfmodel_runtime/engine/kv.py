@@ -32,6 +32,14 @@ def select_rows(layers: Sequence[Any], rows: Sequence[int], *, width: int, left:
         layer.values = _trimmed(layer.values, width, left=left).index_select(0, wanted)
 
 
+def clear_padding(layers: Sequence[Any], missing: Sequence[int]) -> None:
+    """Zero the first `missing[row]` columns of each row."""
+    for layer in layers:
+        for row, count in enumerate(missing):
+            layer.keys[row, :, :count] = 0
+            layer.values[row, :, :count] = 0
+
+
 def bytes_per_column(layers: Sequence[Any]) -> int:
     """Bytes that one token of one row takes in all layers."""
     return sum(

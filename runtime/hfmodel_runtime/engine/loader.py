@@ -14,7 +14,7 @@ from transformers import AutoConfig, AutoTokenizer
 from hfmodel_api.status import Reason
 from hfmodel_api.wire import MemoryUsage, RuntimeInfo
 from hfmodel_runtime.engine.architecture import architecture_name, check_architecture
-from hfmodel_runtime.engine.batch import RowBatch
+from hfmodel_runtime.engine.batch import RowBatch, RowTokens
 from hfmodel_runtime.engine.causal import CausalBatch
 from hfmodel_runtime.engine.context import decoder_start, end_tokens, model_length
 from hfmodel_runtime.engine.cpus import available_cpus
@@ -122,9 +122,9 @@ def _tokenizer(directory: Path, *, trust_remote_code: bool) -> Any:
 def _warm_up(batch: RowBatch) -> int:
     """Compute one token, so that no caller pays for what happens only once; returns a token's bytes in the cache."""
     try:
-        prefill = batch.prefill((0,), ())
+        prefill = batch.prefill([RowTokens((0,))])
         prefill.advance()
-        batch.join(prefill)
+        batch.join(prefill, [0])
         batch.step([0])
         bytes_per_token = batch.bytes_per_token()
     except Exception as error:

@@ -1,6 +1,7 @@
 """The engine's steps, single-threaded: who waits, who starts, who runs; one call of `step` is one turn of the loop.
 
-- One sequence at a time is prefilled, one piece a turn, so that running rows keep flowing.
+- One prefill at a time, one piece a turn, so that running rows keep flowing. Short prompts that wait together are
+  prefilled together: all who were held for a sleeping model arrive at once.
 - The batch takes rows while their cache fits the token budget. Rows are admitted by what they need now, not by the most
   they may ask for; when growing rows meet the budget the youngest goes back to the head of the queue and is computed
   anew later.
@@ -9,6 +10,7 @@
   ended.
 """
 
+import itertools
 import logging
 from collections import deque
 from collections.abc import Callable
@@ -16,7 +18,7 @@ from typing import TypeVar
 
 import torch
 
-from hfmodel_runtime.engine.batch import Prefill, RowBatch
+from hfmodel_runtime.engine.batch import Prefill, RowBatch, RowTokens
 from hfmodel_runtime.engine.protocol import FinishReason
 from hfmodel_runtime.engine.sampler import Choice, sample
 from hfmodel_runtime.engine.sequence import Sequence
@@ -48,7 +50,8 @@ class Runner:
         self._budget = token_budget
         self._clock = clock
         self._waiting: deque[Sequence] = deque()
-        self._starting: tuple[Sequence, Prefill] | None = None
+        self._starting: list[Sequence] = []  # one for each row of the prefill
+        self._prefill: Prefill | None = None
         self._running: list[Sequence] = []  # one for each row of the batch
 
     @property
@@ -59,9 +62,7 @@ class Runner:
     def active(self) -> int:
         """Sequences that have a place: running or being prefilled. May be asked from any thread."""
         # In this order: a sequence that starts to run meanwhile is in the second if it is no longer in the first.
-        found = self._starting
-        starting = [found[0]] if found else []
-        return len({id(sequence) for sequence in (*starting, *self._running)})
+        return len({id(sequence) for sequence in (*self._starting, *self._running)})
 
     def add(self, sequence: Sequence) -> None:
         if sequence.refusal is not None:
@@ -81,9 +82,8 @@ class Runner:
 
     def fail_all(self, message: str) -> None:
         """End every sequence; nothing is computed any more."""
-        starting = [self._starting[0]] if self._starting else []
-        everyone = [*self._running, *starting, *self._waiting]
-        self._running, self._starting = [], None
+        everyone = [*self._running, *self._starting, *self._waiting]
+        self._running, self._starting, self._prefill = [], [], None
         self._waiting.clear()
         for sequence in everyone:
             sequence.fail(message)
@@ -93,10 +93,9 @@ class Runner:
             gone = [sequence for sequence in self._waiting if sequence.cancelled]
             self._waiting = deque(sequence for sequence in self._waiting if not sequence.cancelled)
             _end_cancelled(gone)
-        if self._starting and self._starting[0].cancelled:
-            sequence, _ = self._starting
-            self._starting = None
-            _end_cancelled([sequence])
+        _end_cancelled([sequence for sequence in self._starting if sequence.cancelled])
+        if all(sequence.finished for sequence in self._starting):
+            self._starting, self._prefill = [], None
         _end_cancelled([sequence for sequence in self._running if sequence.cancelled])
         self._drop_finished()
 
@@ -117,40 +116,71 @@ class Runner:
         self._guarded(lambda: self._batch.keep(rows))
 
     def _admit(self) -> None:
-        if self._starting or not self._waiting or len(self._running) >= self._max_running:
+        count = 0 if self._starting else self._admissible()
+        if count == 0:
             return
-        sequence = self._waiting[0]
-        prompt = sequence.request.prompt
-        needed = self._batch.columns_of(len(prompt), len(sequence.answer))
-        columns = max(self._batch.columns, needed) + _HEADROOM
-        if self._running and (len(self._running) + 1) * columns > self._budget:
-            return
-        self._waiting.popleft()
-        if sequence.admitted_at is None:
-            sequence.admitted_at = self._clock()
-        self._starting = (sequence, self._batch.prefill(prompt, sequence.answer))
+        self._starting = [self._waiting.popleft() for _ in range(count)]
+        for sequence in self._starting:
+            if sequence.admitted_at is None:
+                sequence.admitted_at = self._clock()
+        tokens = [RowTokens(sequence.request.prompt, tuple(sequence.answer)) for sequence in self._starting]
+        self._prefill = self._batch.prefill(tokens)
+
+    def _admissible(self) -> int:
+        """How many of the first that wait may start now, together."""
+        places = self._max_running - len(self._running)
+        first = list(itertools.islice(self._waiting, max(0, places)))
+        if not first:
+            return 0
+        columns = [self._batch.columns_of(len(row.request.prompt), len(row.answer)) for row in first]
+        # What failed before starts alone, so that it fails alone.
+        sound = sum(1 for _ in itertools.takewhile(lambda row: row.failures == 0, first))
+        count = self._batch.worth_together(columns[: max(1, sound)])
+        while count > 0 and not self._fits(columns[:count]):
+            count -= 1
+        return count if self._running else max(1, count)
+
+    def _fits(self, columns: list[int]) -> bool:
+        widest = max(self._batch.columns, *columns) + _HEADROOM
+        return (len(self._running) + len(columns)) * widest <= self._budget
 
     def _advance_prefill(self) -> None:
-        if self._starting is None:
+        if self._prefill is None:
             return
-        sequence, prefill = self._starting
         try:
-            logits = prefill.advance()
+            logits = self._prefill.advance()
         except _FATAL:
             raise
         except Exception as error:
-            logger.exception("prefill failed request_id=%s", sequence.request.request_id)
-            self._starting = None
-            sequence.fail(_sentence(error))
+            logger.exception("prefill failed rows=%d", len(self._starting))
+            self._prefill_failed(error)
             return
         if logits is not None:
-            self._running.append(sequence)
-            self._starting = None
-            _take(logits.unsqueeze(0), [sequence])
-            if sequence.finished:
-                self._running.pop()
-            else:
-                self._guarded(lambda: self._batch.join(prefill))
+            self._begin(self._starting, self._prefill, logits)
+
+    def _begin(self, sequences: list[Sequence], prefill: Prefill, logits: torch.Tensor) -> None:
+        """Hand out the first tokens; who wants more joins the batch."""
+        rows = [row for row, sequence in enumerate(sequences) if not sequence.finished]
+        fresh = [sequences[row] for row in rows]
+        before = self._running
+        self._running = before + fresh
+        self._starting, self._prefill = [], None
+        _take(logits[rows], fresh)
+        joining = [row for row in rows if not sequences[row].finished]
+        self._running = before + [sequences[row] for row in joining]
+        if joining:
+            self._guarded(lambda: self._batch.join(prefill, joining))
+
+    def _prefill_failed(self, error: Exception) -> None:
+        """A row that fails alone has failed; of several, each gets its try alone."""
+        sequences, self._starting, self._prefill = self._starting, [], None
+        if len(sequences) == 1:
+            sequences[0].fail(_sentence(error))
+            return
+        for sequence in reversed(sequences):
+            sequence.failures += 1
+            if not sequence.finished:
+                self._waiting.appendleft(sequence)
 
     def _decode(self) -> None:
         if not self._running:

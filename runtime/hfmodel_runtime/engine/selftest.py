@@ -10,7 +10,7 @@ from typing import Any
 
 import torch
 
-from hfmodel_runtime.engine.batch import RowBatch
+from hfmodel_runtime.engine.batch import RowBatch, RowTokens
 
 logger = logging.getLogger(__name__)
 
@@ -47,36 +47,47 @@ class SelfTest:
 
     def passes_alone(self) -> bool:
         """One row at a time, with the cache this engine gives it."""
-        return all(self._run([prompt]) for prompt in self._prompts())
+        return all(self._run([[prompt]]) for prompt in self._prompts())
 
     def passes_together(self) -> bool:
-        """Rows of different lengths that join and leave."""
-        return self._run(self._prompts())
+        """Rows of different lengths that join, one by one or begun together, and leave."""
+        prompts = self._prompts()
+        return self._run([[prompt] for prompt in prompts]) and self._run(self._grouped(prompts))
+
+    def _grouped(self, prompts: list[list[int]]) -> list[list[list[int]]]:
+        """As the engine would begin them if all were waiting."""
+        groups = []
+        while prompts:
+            count = self._batch.worth_together(list(map(len, prompts)))
+            groups.append(prompts[:count])
+            prompts = prompts[count:]
+        return groups
 
     def _prompts(self) -> list[list[int]]:
         generator = torch.Generator().manual_seed(0)
         low, high = self._vocabulary // 4, max(self._vocabulary // 4 + 1, self._vocabulary // 2)
         return [torch.randint(low, high, (length,), generator=generator).tolist() for length in _PROMPTS]
 
-    def _run(self, prompts: list[list[int]]) -> bool:
+    def _run(self, groups: list[list[list[int]]]) -> bool:
         self._batch.clear()
         self._rows = []
         try:
-            return all(self._joins(prompt) and self._steps() for prompt in prompts) and self._leaves()
+            return all(self._joins(group) and self._steps() for group in groups) and self._leaves()
         except Exception:
-            logger.exception("the batch cannot compute this model rows=%d", len(prompts))
+            logger.exception("the batch cannot compute this model groups=%d", len(groups))
             return False
         finally:
             self._batch.clear()
 
-    def _joins(self, prompt: list[int]) -> bool:
-        prefill = self._batch.prefill(prompt, ())
+    def _joins(self, prompts: list[list[int]]) -> bool:
+        prefill = self._batch.prefill([RowTokens(prompt) for prompt in prompts])
         logits = prefill.advance()
         while logits is None:
             logits = prefill.advance()
-        self._batch.join(prefill)
-        self._rows.append((prompt, []))
-        return self._agrees(logits, len(self._rows) - 1)
+        self._batch.join(prefill, range(len(prompts)))
+        first = len(self._rows)
+        self._rows += [(prompt, []) for prompt in prompts]
+        return all(self._agrees(logits[row], first + row) for row in range(len(prompts)))
 
     def _steps(self) -> bool:
         for _ in range(_STEPS):

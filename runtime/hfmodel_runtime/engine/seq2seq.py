@@ -13,7 +13,7 @@ from transformers import DynamicCache, EncoderDecoderCache
 from transformers.modeling_outputs import BaseModelOutput
 
 from hfmodel_runtime.engine import kv
-from hfmodel_runtime.engine.batch import Prefill
+from hfmodel_runtime.engine.batch import Prefill, RowTokens
 
 
 class Seq2SeqPrefill:
@@ -41,7 +41,7 @@ class Seq2SeqPrefill:
             use_cache=True,
             return_dict=True,
         )
-        return cast("torch.Tensor", output.logits[0, -1])
+        return cast("torch.Tensor", output.logits[:, -1])
 
 
 class Seq2SeqBatch:
@@ -70,11 +70,15 @@ class Seq2SeqBatch:
     def bytes_per_token(self) -> int:
         return kv.bytes_per_column(self._cache.self_attention_cache.layers)
 
-    def prefill(self, prompt: Sequence[int], answer: Sequence[int]) -> Seq2SeqPrefill:
-        return Seq2SeqPrefill(self._model, prompt, (*self._start, *answer))
+    def worth_together(self, columns: Sequence[int]) -> int:
+        return 1
 
-    def join(self, prefill: Prefill) -> None:
-        if not isinstance(prefill, Seq2SeqPrefill) or prefill.encoded is None:
+    def prefill(self, rows: Sequence[RowTokens]) -> Seq2SeqPrefill:
+        (row,) = rows
+        return Seq2SeqPrefill(self._model, row.prompt, (*self._start, *row.answer))
+
+    def join(self, prefill: Prefill, rows: Sequence[int]) -> None:
+        if not isinstance(prefill, Seq2SeqPrefill) or prefill.encoded is None or list(rows) != [0]:
             raise TypeError(f"not a finished row of this batch: {type(prefill).__name__}")
         if self._encoded is None:
             self._cache = prefill.cache

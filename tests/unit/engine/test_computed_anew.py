@@ -67,9 +67,9 @@ def test_a_full_cache_changes_no_token(architecture: str, tiny_model: TinyModel,
     joins: list[int] = []
     join = batch.join
 
-    def counted(prefill: Prefill) -> None:
-        joins.append(batch.rows)
-        join(prefill)
+    def counted(prefill: Prefill, rows: Sequence[int]) -> None:
+        joins.extend(range(batch.rows, batch.rows + len(rows)))
+        join(prefill, rows)
 
     monkeypatch.setattr(batch, "join", counted)
     assert _answers(batch, _PROMPTS, new_tokens=60, token_budget=_BUDGET) == alone

@@ -216,6 +216,52 @@ def test_a_prompt_that_fails_ends_alone(start: Start, batch: ScriptedBatch) -> N
     assert "no such prompt" in (answers[1].error or "")
 
 
+def test_prompts_that_wait_together_are_prefilled_together(start: Start, batch: ScriptedBatch) -> None:
+    batch.together = 3
+    answers = generate(start(max_running=8, max_queued=8), [[n] for n in range(1, 8)], [_sampling(5)] * 7)
+    assert [answer.token_ids for answer in answers] == [list(range(n + 1, n + 6)) for n in range(1, 8)]
+    assert batch.begun == [3, 3, 1]
+
+
+@pytest.mark.parametrize(("max_running", "token_budget"), [(2, 10**9), (8, 70)], ids=["places", "cache"])
+def test_no_more_are_prefilled_together_than_there_is_room_for(
+    start: Start, batch: ScriptedBatch, max_running: int, token_budget: int
+) -> None:
+    batch.together = 8
+    engine = start(max_running=max_running, max_queued=8, token_budget=token_budget)
+    answers = generate(engine, [[n] for n in range(1, 6)], [_sampling(2)] * 5)
+    assert {answer.reason for answer in answers} == {FinishReason.LENGTH}
+    assert max(batch.begun) == batch.most_rows == 2
+
+
+def test_of_prompts_prefilled_together_only_the_one_that_fails_ends(start: Start, batch: ScriptedBatch) -> None:
+    batch.together = 4
+    batch.fail_prefill = lambda row: row == 2
+    answers = generate(start(), [[1], [2], [3]], [_sampling(9)] * 3)
+    assert [answer.reason for answer in answers] == [FinishReason.LENGTH, FinishReason.ERROR, FinishReason.LENGTH]
+    assert batch.begun == [3, 1, 1, 1]
+
+
+def test_of_prompts_prefilled_together_those_that_ended_do_not_join(start: Start, batch: ScriptedBatch) -> None:
+    batch.together = 4
+    generate(start(), [[1], [2], [3], [4]], [_sampling(5), _sampling(1), _sampling(5), _sampling(1)])
+    assert batch.begun == [4]
+    assert batch.joined == [1, 3]
+
+
+def test_one_of_several_that_start_is_cancelled_and_does_not_join(start: Start, batch: ScriptedBatch) -> None:
+    batch.together = 2
+    batch._pieces = 10**9
+    engine = start()
+    [gone, stays], tickets = submit(engine, [[1], [2]], [_LONG, _sampling(3)])
+    tickets[0].cancel()
+    assert gone.wait().reason is FinishReason.CANCELLED
+    assert batch.prefill_now is not None
+    batch.prefill_now.finish()
+    assert stays.wait().token_ids == [3, 4, 5]
+    assert batch.joined == [2]
+
+
 def test_a_step_that_fails_once_loses_nothing(start: Start, batch: ScriptedBatch) -> None:
     failures = [RuntimeError("hiccup")]
     batch.fail_step = lambda rows: failures.pop() if failures and len(rows) == 3 else None
