@@ -1,21 +1,19 @@
-"""`hfmodel-operator`: for now, explain a decision. Watching a cluster is not part of this release."""
+"""`hfmodel-operator`: operate on a cluster, or explain a decision."""
 
 import argparse
+import asyncio
+import logging
+import os
 import sys
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
 
-from hfmodel_api.errors import InvalidManifest
+from hfmodel_api.errors import HFModelError, InvalidManifest
 from hfmodel_operator.decide import decide
 from hfmodel_operator.document import parse_observed, plan_as_yaml
 from hfmodel_operator.observed import Settings
-
-_NOT_YET = (
-    "hfmodel-operator: watching a cluster is not part of this release; "
-    "`hfmodel up` serves the same manifests on one machine."
-)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -23,16 +21,20 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = _parser()
     parsed = parser.parse_args(arguments)
     if parsed.command is None:
-        print(_NOT_YET, file=sys.stderr)
         parser.print_usage(sys.stderr)
         return 2
-    return _plan(parsed)
+    return _run() if parsed.command == "run" else _plan(parsed)
 
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="hfmodel-operator", description=__doc__)
     parser.add_argument("--version", action="version", version=f"hfmodel {version('hfmodel')}")
     commands = parser.add_subparsers(dest="command", title="commands")
+    commands.add_parser(
+        "run",
+        help="operate on a cluster until SIGTERM",
+        description="Operate on a cluster until SIGTERM. All settings are environment variables: see docs/operator.md.",
+    )
     plan = commands.add_parser(
         "plan", help="print what would be done about an observed picture", description="Print the plan as YAML."
     )
@@ -42,6 +44,26 @@ def _parser() -> argparse.ArgumentParser:
     plan.add_argument("--now", type=_time, metavar="TIME", help="ISO 8601 with a zone; default: the present")
     plan.add_argument("--max-loaded-models", type=_count, metavar="N", help="the pool limit; default: none")
     return parser
+
+
+def _run() -> int:
+    # What talks to a cluster is imported where there may be one: explaining a decision needs none of it.
+    from hfmodel_operator.cluster.run import run
+    from hfmodel_operator.cluster.settings import settings_from_environment
+
+    try:
+        settings = settings_from_environment(os.environ)
+        level = settings.log_level.upper()
+        logging.basicConfig(
+            stream=sys.stderr, level=level, format="%(asctime)s %(levelname)s %(name)s: %(message)s", force=True
+        )
+        # A line for every event of every object helps nobody.
+        logging.getLogger("kopf.objects").setLevel(max(logging.WARNING, logging.getLevelName(level)))
+        asyncio.run(run(settings))
+    except HFModelError as error:
+        print(f"hfmodel-operator: {error}", file=sys.stderr)
+        return 1
+    return 0
 
 
 def _plan(parsed: argparse.Namespace) -> int:

@@ -49,7 +49,7 @@ class ObservedPod:
     ready_at: datetime | None = None
     activity: Activity | None = None  # None: it did not answer, which is never idleness
     activity_at: datetime | None = None  # when it answered so; None: just now
-    failure: PodFailure | None = None
+    failure: PodFailure | None = None  # of a STARTING pod: what it waits for, where that is known
     unschedulable: bool = False  # pending for want of a resource that another model holds
 
 

@@ -67,6 +67,9 @@ def standing(decision: Decision, settings: Settings) -> Standing:
 
 
 def _starting(live: Sequence[ObservedPod]) -> Standing:
+    waiting = [pod.failure for pod in live if pod.failure is not None]
+    if live and len(waiting) == len(live):
+        return Standing(Phase.STARTING, waiting[0].reason, waiting[0].message)
     if live and all(pod.unschedulable for pod in live):
         return Standing(Phase.STARTING, Reason.UNSCHEDULABLE, "no node has room for its pod yet")
     if live and all(pod.state is PodState.FETCHING for pod in live):

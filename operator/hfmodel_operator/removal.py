@@ -52,6 +52,8 @@ def _late(model: ObservedModel, pod: ObservedPod, now: datetime) -> PodFailure |
     timeout = model.model.spec.scaling.start_timeout
     if pod.state is not PodState.STARTING or now < due_at(pod, timeout):
         return None
+    if pod.failure is not None:
+        return PodFailure(pod.failure.reason, f"{pod.failure.message} (for {format_duration(timeout)})")
     if pod.unschedulable:
         return PodFailure(Reason.UNSCHEDULABLE, f"no node had room for the pod within {format_duration(timeout)}")
     return PodFailure(Reason.START_TIMEOUT, f"the pod was not ready within {format_duration(timeout)}")

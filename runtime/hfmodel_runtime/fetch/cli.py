@@ -15,7 +15,7 @@ from typing import Any
 from hfmodel_api.status import Reason
 from hfmodel_runtime.fetch.errors import FetchFailure
 from hfmodel_runtime.fetch.fetcher import fetch
-from hfmodel_runtime.fetch.request import DEFAULT_REVISION, Fetched, FetchRequest, Progress
+from hfmodel_runtime.fetch.request import DEFAULT_REVISION, FetchRequest, Progress
 
 logger = logging.getLogger(__name__)
 
@@ -35,23 +35,35 @@ def main(argv: list[str]) -> int:
     logging.getLogger("httpx2").setLevel(logging.WARNING)
     try:
         with _stopped_by_signals():
-            return _run(_request(arguments, token=os.environ.get("HF_TOKEN", "").strip() or None))
+            request = _request(arguments, token=os.environ.get("HF_TOKEN", "").strip() or None)
+            return _run(request, link=arguments.link, termination_log=arguments.termination_log)
     except _Stopped as stopped:
         logger.warning("stopped signal=%s", stopped.signal.name)
         return _EXIT_BY_SIGNAL + stopped.signal
 
 
-def _run(request: FetchRequest) -> int:
+def _run(request: FetchRequest, *, link: Path | None, termination_log: Path | None) -> int:
     try:
         fetched = fetch(request, progress=_print_progress)
     except FetchFailure as error:
         # A traceback helps nobody where the sentence says it all.
         unexplained = error.failure.reason is Reason.CRASH_LOOP
         logger.log(logging.ERROR, "fetch failed reason=%s: %s", error.failure.reason, error, exc_info=unexplained)
-        _print({"event": "error", **error.failure.model_dump(mode="json")})
+        _print_outcome({"event": "error", **error.failure.model_dump(mode="json")}, termination_log)
         return _EXIT_FAILED
-    _print_done(fetched)
+    if link is not None:
+        _point(link, fetched.path)
+    done = {"event": "done", "path": str(fetched.path), "revision": fetched.revision, "bytes": fetched.bytes}
+    _print_outcome(done, termination_log)
     return 0
+
+
+def _point(link: Path, target: Path) -> None:
+    """Make `link` a symbolic link to `target`, also where one was before."""
+    new = link.with_name(f"{link.name}.new")
+    new.unlink(missing_ok=True)
+    new.symlink_to(target)
+    new.replace(link)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -68,6 +80,8 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--endpoint", type=_endpoint, metavar="URL", help="a mirror of the Hub")
     parser.add_argument("--allow-pickle", action="store_true", help="load .bin files that can run code")
     parser.add_argument("--trust-remote-code", action="store_true", help="fetch the repository's Python code too")
+    parser.add_argument("--link", type=Path, help="make this a symbolic link to the model directory")
+    parser.add_argument("--termination-log", type=Path, metavar="FILE", help="file for the outcome, as JSON")
     return parser
 
 
@@ -103,8 +117,13 @@ def _print_progress(progress: Progress) -> None:
     )
 
 
-def _print_done(fetched: Fetched) -> None:
-    _print({"event": "done", "path": str(fetched.path), "revision": fetched.revision, "bytes": fetched.bytes})
+def _print_outcome(event: dict[str, Any], termination_log: Path | None) -> None:
+    if termination_log is not None:
+        try:
+            termination_log.write_text(json.dumps(event) + "\n", encoding="utf-8")
+        except OSError as error:
+            logger.warning("outcome not written path=%s error=%s", termination_log, error.strerror)
+    _print(event)
 
 
 def _print(event: dict[str, Any]) -> None:

@@ -100,9 +100,18 @@ def test_a_wrong_option_is_explained(
     assert says in capsys.readouterr().err
 
 
-def test_without_a_command_it_says_what_it_cannot_do_yet(capsys: pytest.CaptureFixture[str]) -> None:
+def test_without_a_command_it_says_how_it_is_used(capsys: pytest.CaptureFixture[str]) -> None:
     assert main([]) == 2
-    assert "hfmodel up" in capsys.readouterr().err
+    assert "usage: hfmodel-operator" in capsys.readouterr().err
+
+
+def test_run_names_the_setting_that_is_missing(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("WATCH_NAMESPACE", "models")
+    monkeypatch.delenv("HFMODEL_RUNTIME_IMAGE", raising=False)
+    assert main(["run"]) == 1
+    assert "HFMODEL_RUNTIME_IMAGE is not set" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("option", ["--help", "--version"])

@@ -1,0 +1,113 @@
+"""The parts that containers of serving and of fetching pods share. Builders return new values and change nothing."""
+
+from collections.abc import Iterable
+from typing import Any, Final
+
+from hfmodel_api.names import API_VERSION, KIND
+from hfmodel_api.spec import HFModel
+from hfmodel_operator.cluster.api import Json
+from hfmodel_operator.cluster.labels import CONTAINER_FETCH
+from hfmodel_operator.cluster.settings import ClusterSettings
+from hfmodel_operator.cluster.source import CACHE_MOUNT, SOURCE_MOUNT, source_of
+
+TERMINATION_LOG: Final = "/dev/termination-log"
+LINK_MOUNT: Final = "/run/hfmodel"
+LINK: Final = f"{LINK_MOUNT}/model"  # a symbolic link to the model directory, which only the fetch knows
+_USER: Final = 65532  # nobody in particular; not root
+
+
+def owner_reference(model: HFModel) -> Json:
+    """`controller`: drains and autoscalers take what has it for managed. It goes with its owner."""
+    return {"apiVersion": API_VERSION, "kind": KIND, "name": model.id, "uid": model.uid, "controller": True}
+
+
+def pod_security() -> Json:
+    """With `container_security`, the Restricted Pod Security Standard."""
+    return {
+        "runAsNonRoot": True,
+        "runAsUser": _USER,
+        "runAsGroup": _USER,
+        "fsGroup": _USER,
+        # Else a kubelet changes the owner of every file of the cache at every start.
+        "fsGroupChangePolicy": "OnRootMismatch",
+        "seccompProfile": {"type": "RuntimeDefault"},
+    }
+
+
+def container_security() -> Json:
+    return {
+        "allowPrivilegeEscalation": False,
+        "readOnlyRootFilesystem": True,
+        "capabilities": {"drop": ["ALL"]},
+    }
+
+
+def image_of(model: HFModel, settings: ClusterSettings) -> str:
+    return model.spec.image or settings.image
+
+
+def fetch_container(model: HFModel, settings: ClusterSettings, *, link: bool) -> Json:
+    """Brings the weights into the cache: the one container that gets the token and may write there."""
+    arguments = ["fetch", *source_of(model).arguments(), "--termination-log", TERMINATION_LOG]
+    mounts = model_mounts(model, read_only=False)
+    if link:
+        arguments += ["--link", LINK]
+        mounts.append({"name": "link", "mountPath": LINK_MOUNT})
+    return {
+        "name": CONTAINER_FETCH,
+        "image": image_of(model, settings),
+        "imagePullPolicy": settings.image_pull_policy,
+        "command": ["hfmodel-runtime"],
+        "args": arguments,
+        "env": [{"name": "HOME", "value": "/tmp"}, *_token(model, settings)],  # noqa: S108 - a volume of the pod's own
+        "volumeMounts": mounts,
+        "securityContext": container_security(),
+        "terminationMessagePath": TERMINATION_LOG,
+        "terminationMessagePolicy": "FallbackToLogsOnError",
+    }
+
+
+def _token(model: HFModel, settings: ClusterSettings) -> list[Json]:
+    own, shared = model.spec.token_secret_ref, settings.token_secret
+    if own is not None:
+        reference: dict[str, Any] = {"name": own.name, "key": own.key}
+    elif shared is not None:
+        # Not every installation has one, and most models need none.
+        reference = {"name": shared.name, "key": shared.key, "optional": True}
+    else:
+        return []
+    return [{"name": "HF_TOKEN", "valueFrom": {"secretKeyRef": reference}}]
+
+
+def model_mounts(model: HFModel, *, read_only: bool) -> list[Json]:
+    mounts: list[Json] = [
+        {"name": "cache", "mountPath": CACHE_MOUNT, "readOnly": read_only},
+        {"name": "tmp", "mountPath": "/tmp"},  # noqa: S108 - a volume of the pod's own
+    ]
+    if source_of(model).claim is not None:
+        mounts.append({"name": "source", "mountPath": SOURCE_MOUNT, "readOnly": True})
+    return mounts
+
+
+def model_volumes(model: HFModel, settings: ClusterSettings) -> list[Json]:
+    volumes: list[Json] = [
+        {"name": "cache", "persistentVolumeClaim": {"claimName": settings.cache_claim}},
+        {"name": "tmp", "emptyDir": {}},
+    ]
+    if (claim := source_of(model).claim) is not None:
+        # Not read-only here: the cache itself may be what it names, and a pod mounts a claim in one way.
+        volumes.append({"name": "source", "persistentVolumeClaim": {"claimName": claim}})
+    return volumes
+
+
+def pod_basics(settings: ClusterSettings, *, volumes: Iterable[Json]) -> Json:
+    """What every pod of ours has in its spec."""
+    basics: Json = {
+        "automountServiceAccountToken": False,
+        "enableServiceLinks": False,
+        "securityContext": pod_security(),
+        "volumes": list(volumes),
+    }
+    if settings.image_pull_secrets:
+        basics["imagePullSecrets"] = [{"name": name} for name in settings.image_pull_secrets]
+    return basics

@@ -1,0 +1,20 @@
+"""Labels and annotations of the objects that the operator makes, beyond those that other parts use too."""
+
+from typing import Final
+
+from hfmodel_api.names import GROUP, LABEL_MANAGED_BY
+
+MANAGER: Final = "hfmodel-operator"
+OURS: Final = {LABEL_MANAGED_BY: MANAGER}  # selects whatever the operator made
+
+# On a fetch Job and its pod: the id of the model. Not LABEL_MODEL: nobody may take such a pod for one that serves.
+LABEL_FETCH: Final = f"{GROUP}/fetch"
+# What was fetched there, as a key (`Source.key`).
+LABEL_SOURCE: Final = f"{GROUP}/source"
+# On a fetch Job: which try in a row this is, from 1.
+LABEL_ATTEMPT: Final = f"{GROUP}/attempt"
+# On a fetch Job: its outcome as JSON, kept beyond the life of its pod.
+ANNOTATION_OUTCOME: Final = f"{GROUP}/outcome"
+
+CONTAINER_FETCH: Final = "fetch"
+CONTAINER_SERVE: Final = "serve"

@@ -1,0 +1,135 @@
+"""The reconcile loop: look at everything, decide, act; again whenever anything changes.
+
+Level-triggered: a round looks at what is, not at what happened, so a change that comes during a round is seen by the
+next, and a round that fails is made good by the next, which lists everything anew.
+"""
+
+import asyncio
+import contextlib
+import logging
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Final, Protocol
+
+from hfmodel_operator.cluster.api import HFMODELS, JOBS, PODS, KubeApi, KubeError
+from hfmodel_operator.cluster.apply import Applier
+from hfmodel_operator.cluster.books import Book
+from hfmodel_operator.cluster.facts import Need, needs
+from hfmodel_operator.cluster.hearing import Hearing
+from hfmodel_operator.cluster.labels import OURS
+from hfmodel_operator.cluster.observe import Look, Picture, observe
+from hfmodel_operator.cluster.settings import ClusterSettings
+from hfmodel_operator.cluster.store import Store
+from hfmodel_operator.cluster.world import World
+from hfmodel_operator.observed import Observed, Settings
+from hfmodel_operator.plan import Plan
+
+logger = logging.getLogger(__name__)
+
+_SHORTEST_SECONDS: Final = 0.05  # between rounds that nothing called for
+_AFTER_ERROR_SECONDS: Final = 2.0
+_FACTS_SECONDS: Final = 10.0  # what is not watched changes too
+
+Decide = Callable[[Observed, Settings, datetime], Plan]
+
+
+class Leadership(Protocol):
+    """Whether this process may act."""
+
+    @property
+    def held(self) -> bool: ...
+
+
+@dataclass(slots=True, kw_only=True)
+class Reconciler:
+    """Runs the rounds, one at a time."""
+
+    api: KubeApi
+    store: Store
+    hearing: Hearing
+    world: World
+    applier: Applier
+    lease: Leadership
+    decide: Decide
+    cluster: ClusterSettings
+    settings: Settings
+    now: Callable[[], datetime]
+    called: asyncio.Event  # set by whoever changed something
+    monotonic: Callable[[], float] = time.monotonic
+    _books: dict[str, Book] = field(default_factory=dict)
+    _list_at: float = float("-inf")  # when everything is listed next
+
+    async def run(self) -> None:
+        """Reconcile until cancelled."""
+        while True:
+            self.called.clear()
+            try:
+                pause = await self.round() if self.lease.held else self._stand_by()
+            except KubeError as error:
+                logger.warning("event=round_failed error=%s", error)
+                pause = self._begin_anew()
+            except Exception:  # the next round looks again at everything
+                logger.exception("event=round_broken")
+                pause = self._begin_anew()
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(pause):
+                    await self.called.wait()
+
+    async def round(self) -> float:
+        """Look, decide, act once. Returns the seconds after which to look again even if nothing happens."""
+        if self.monotonic() >= self._list_at:
+            await self._list()
+        serving = await self.hearing.refresh(self.store.all(PODS))
+        look = self._look()
+        changing = await self.world.refresh(self._needed(look), self.store.all(PODS))
+        await self.applier.note_outcomes()
+        look, now = self._look(), self.now()
+        plan = self.decide(look.observed, self.settings, now)
+        if not self.lease.held:  # it was lost on the way
+            return self._stand_by()
+        self._books = dict(look.books)
+        self._books = await self.applier.apply(plan, look)
+        return self._pause(plan, busy=serving or changing)
+
+    def _look(self) -> Look:
+        picture = Picture(
+            models=self.store.all(HFMODELS),
+            pods=self.store.all(PODS),
+            jobs=self.store.all(JOBS),
+            heard=self.hearing.heard,
+            progress=self.world.progress,
+            facts=self.world.facts,
+            books=self._books,
+        )
+        return observe(picture, self.cluster, self.settings, self.now())
+
+    def _needed(self, look: Look) -> list[Need]:
+        return [
+            need for model in look.observed.models for need in needs(model.model, self.cluster, cached=model.cached)
+        ]
+
+    async def _list(self) -> None:
+        for resource, labels in ((HFMODELS, None), (PODS, OURS), (JOBS, OURS)):
+            listing = await self.api.list(resource, labels=labels)
+            self.store.replace(resource, listing.items, version=listing.version)
+        self._list_at = self.monotonic() + self.cluster.resync_seconds
+
+    def _pause(self, plan: Plan, *, busy: bool) -> float:
+        pause = min(_FACTS_SECONDS, max(0.0, self._list_at - self.monotonic()))
+        if busy:
+            pause = min(pause, self.cluster.heartbeat_seconds)
+        if plan.look_again_at is not None:
+            pause = min(pause, (plan.look_again_at - self.now()).total_seconds())
+        return max(pause, _SHORTEST_SECONDS)
+
+    def _stand_by(self) -> float:
+        # What was remembered will be old when it is this one's turn.
+        self._books = {}
+        self._list_at = float("-inf")
+        return float(self.cluster.lease_seconds)
+
+    def _begin_anew(self) -> float:
+        self._list_at = float("-inf")
+        return _AFTER_ERROR_SECONDS

@@ -1,0 +1,134 @@
+"""The Job that brings a model into the cache before anybody waits for it, and what a Job tells. Pure."""
+
+import secrets
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Final
+
+from hfmodel_api.names import LABEL_MANAGED_BY
+from hfmodel_api.spec import HFModel
+from hfmodel_api.status import Reason
+from hfmodel_operator.cluster.api import Json
+from hfmodel_operator.cluster.containers import fetch_container, model_volumes, owner_reference, pod_basics
+from hfmodel_operator.cluster.failures import container_failure, parse_failure, said
+from hfmodel_operator.cluster.labels import (
+    ANNOTATION_OUTCOME,
+    CONTAINER_FETCH,
+    LABEL_ATTEMPT,
+    LABEL_FETCH,
+    LABEL_SOURCE,
+    MANAGER,
+)
+from hfmodel_operator.cluster.objects import condition, labels_of, name_of, status_of, time_at
+from hfmodel_operator.cluster.settings import ClusterSettings
+from hfmodel_operator.cluster.source import Fetched, parse_fetched, source_of
+from hfmodel_operator.observed import PodFailure
+
+_NAME_LENGTH: Final = 63  # a Job's name becomes a label of its pods
+_JOB_NAME: Final = "job-name"
+
+
+def prefetch_job(model: HFModel, settings: ClusterSettings, *, attempt: int) -> Json:
+    """One try; when to try again is the operator's to say. `attempt` counts from 1."""
+    labels = {LABEL_FETCH: model.id, LABEL_SOURCE: source_of(model).key, LABEL_MANAGED_BY: MANAGER}
+    return {
+        "apiVersion": "batch/v1",
+        "kind": "Job",
+        "metadata": {
+            "name": _job_name(model),
+            "labels": {**labels, LABEL_ATTEMPT: str(attempt)},
+            "ownerReferences": [owner_reference(model)],
+        },
+        "spec": {
+            "backoffLimit": 0,
+            "template": {
+                "metadata": {"labels": labels},
+                "spec": {
+                    "restartPolicy": "Never",
+                    "containers": [fetch_container(model, settings, link=False)],
+                    **pod_basics(settings, volumes=model_volumes(model, settings)),
+                },
+            },
+        },
+    }
+
+
+def _job_name(model: HFModel) -> str:
+    suffix = f"-fetch-{secrets.token_hex(3)}"
+    return model.id[: _NAME_LENGTH - len(suffix)].rstrip("-.") + suffix
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Prefetched:
+    """What the Jobs of a model tell of its source."""
+
+    running: bool = False
+    pod: str | None = None  # of the one that runs
+    fetched: Fetched | None = None
+    failure: PodFailure | None = None
+    failed_at: datetime | None = None
+    failures: int = 0
+
+
+def prefetched(jobs: Iterable[Json], pods: Iterable[Json], *, source: str) -> Prefetched:
+    """What is known of `source` (a key) from the Jobs of one model and their pods; the latest Job counts."""
+    of_source = [job for job in jobs if labels_of(job).get(LABEL_SOURCE) == source and not is_going(job)]
+    if not of_source:
+        return Prefetched()
+    job = max(of_source, key=lambda job: (attempt_of(job), job["metadata"]["creationTimestamp"]))
+    pod = next((pod for pod in pods if labels_of(pod).get(_JOB_NAME) == name_of(job)), None)
+    if condition(job, "Failed", "True") is not None:
+        return _failed(job, _failure(job, pod))
+    if condition(job, "Complete", "True") is None:
+        stuck = None if pod is None else container_failure(pod, CONTAINER_FETCH)
+        running = Prefetched(running=True, pod=None if pod is None else name_of(pod))
+        return running if stuck is None else _failed(job, stuck)
+    fetched = parse_fetched(outcome(job, pod))
+    if fetched is None:
+        return _failed(job, PodFailure(Reason.CRASH_LOOP, "the fetch ended without saying what it fetched"))
+    return Prefetched(fetched=fetched)
+
+
+def outcome(job: Json, pod: Json | None) -> str:
+    """The last word of the fetch: as noted on the Job, else as its pod still has it."""
+    noted = (job["metadata"].get("annotations") or {}).get(ANNOTATION_OUTCOME)
+    return str(noted) if noted else "" if pod is None else said(pod, CONTAINER_FETCH)
+
+
+def attempt_of(job: Json) -> int:
+    text = labels_of(job).get(LABEL_ATTEMPT, "")
+    return int(text) if text.isdecimal() else 1
+
+
+def is_going(thing: Json) -> bool:
+    return "deletionTimestamp" in thing["metadata"]
+
+
+def outcomes_to_note(jobs: Iterable[Json], pods: Iterable[Json]) -> list[tuple[Json, str]]:
+    """Jobs that ended and whose last word is on their pod alone, which may go at any time."""
+    by_job = {labels_of(pod).get(_JOB_NAME): pod for pod in pods}
+    found = []
+    for job in jobs:
+        noted = ANNOTATION_OUTCOME in (job["metadata"].get("annotations") or {})
+        ended = condition(job, "Complete", "True") or condition(job, "Failed", "True")
+        if ended and not noted and not is_going(job) and (word := outcome(job, by_job.get(name_of(job)))):
+            found.append((job, word.strip().splitlines()[-1]))
+    return found
+
+
+def _failed(job: Json, failure: PodFailure) -> Prefetched:
+    ended = condition(job, "Failed", "True") or condition(job, "Complete", "True") or {}
+    at = time_at(ended, "lastTransitionTime") or time_at(status_of(job), "startTime")
+    return Prefetched(
+        failure=failure,
+        failed_at=at or time_at(job["metadata"], "creationTimestamp"),
+        failures=attempt_of(job),
+    )
+
+
+def _failure(job: Json, pod: Json | None) -> PodFailure:
+    ended = condition(job, "Failed", "True") or {}
+    fallback = PodFailure(Reason.CRASH_LOOP, f"the fetch failed: {ended.get('message') or 'its pod is gone'}")
+    found = None if pod is None else container_failure(pod, CONTAINER_FETCH)
+    return found or parse_failure(outcome(job, pod)) or fallback

@@ -1,0 +1,64 @@
+"""What an administrator tells the operator."""
+
+from pathlib import Path
+
+import pytest
+
+from hfmodel_operator.cluster.settings import InvalidSettings, TokenSecret, settings_from_environment
+
+LEAST = {"WATCH_NAMESPACE": "models", "HFMODEL_RUNTIME_IMAGE": "runtime:1", "HFMODEL_CACHE_CLAIM": "cache"}
+
+
+def test_little_has_to_be_said() -> None:
+    settings = settings_from_environment({**LEAST, "POD_NAME": "operator-0"})
+    assert (settings.namespace, settings.image, settings.cache_claim) == ("models", "runtime:1", "cache")
+    assert (settings.identity, settings.max_loaded_models) == ("operator-0", None)
+
+
+def test_a_pod_watches_its_own_namespace_unless_told() -> None:
+    environment = {**LEAST, "WATCH_NAMESPACE": "", "POD_NAMESPACE": "own"}
+    assert settings_from_environment(environment).namespace == "own"
+
+
+def test_profiles_come_from_a_file(tmp_path: Path) -> None:
+    path = tmp_path / "profiles.yaml"
+    path.write_text("a100:\n  resourceName: nvidia.com/gpu\n  nodeSelector: {gpu: a100}\n")
+    settings = settings_from_environment({**LEAST, "HFMODEL_PROFILES": str(path)})
+    assert settings.profiles["a100"].node_selector == {"gpu": "a100"}
+
+
+@pytest.mark.parametrize(
+    ("text", "secret"),
+    [
+        pytest.param("hub", TokenSecret("hub", "HF_TOKEN"), id="a name"),
+        pytest.param("hub/token", TokenSecret("hub", "token"), id="a name and a key"),
+    ],
+)
+def test_the_token_of_the_installation(text: str, secret: TokenSecret) -> None:
+    assert settings_from_environment({**LEAST, "HFMODEL_TOKEN_SECRET": text}).token_secret == secret
+
+
+@pytest.mark.parametrize(
+    ("environment", "says"),
+    [
+        pytest.param({"HFMODEL_RUNTIME_IMAGE": ""}, "HFMODEL_RUNTIME_IMAGE is not set", id="no image"),
+        pytest.param({"HFMODEL_CACHE_CLAIM": " "}, "HFMODEL_CACHE_CLAIM is not set", id="no cache"),
+        pytest.param({"WATCH_NAMESPACE": ""}, "WATCH_NAMESPACE is not set", id="no namespace"),
+        pytest.param({"HFMODEL_MAX_LOADED_MODELS": "0"}, "HFMODEL_MAX_LOADED_MODELS: '0'", id="a limit of none"),
+        pytest.param({"HFMODEL_HEALTH_PORT": "70000"}, "HFMODEL_HEALTH_PORT: '70000'", id="no port"),
+        pytest.param({"HFMODEL_HEARTBEAT_SECONDS": "nan"}, "HFMODEL_HEARTBEAT_SECONDS: 'nan'", id="no number"),
+        pytest.param({"HFMODEL_LOG_LEVEL": "loud"}, "HFMODEL_LOG_LEVEL: 'loud' is not one of", id="no level"),
+        pytest.param({"HFMODEL_PROFILES": "/none.yaml"}, "HFMODEL_PROFILES: /none.yaml", id="no file"),
+    ],
+)
+def test_a_wrong_setting_is_named(environment: dict[str, str], says: str) -> None:
+    with pytest.raises(InvalidSettings) as caught:
+        settings_from_environment({**LEAST, **environment})
+    assert str(caught.value).startswith(says)
+
+
+def test_a_misspelled_field_of_a_profile_is_named(tmp_path: Path) -> None:
+    path = tmp_path / "profiles.yaml"
+    path.write_text("a100: {nodeselector: {}}\n")
+    with pytest.raises(InvalidSettings, match=r"a100\.nodeselector: is not a field here"):
+        settings_from_environment({**LEAST, "HFMODEL_PROFILES": str(path)})

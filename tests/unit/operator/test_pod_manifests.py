@@ -1,0 +1,171 @@
+"""The pod and the Job that a model asks for."""
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from hfmodel_api.names import LABEL_MODEL
+from hfmodel_operator.cluster.api import Json
+from hfmodel_operator.cluster.labels import LABEL_FETCH
+from hfmodel_operator.cluster.prefetch import prefetch_job
+from hfmodel_operator.cluster.profiles import Profile
+from hfmodel_operator.cluster.settings import ClusterSettings, TokenSecret
+from hfmodel_operator.cluster.source import Fetched
+from hfmodel_operator.cluster.template import pod_manifest, template_hash
+from support.kube_objects import SETTINGS, hfmodel
+
+A100 = Profile(
+    resource_name="nvidia.com/gpu",
+    node_selector={"gpu": "a100"},
+    tolerations=({"key": "gpu", "operator": "Exists"},),
+    runtime_class_name="nvidia",
+)
+WITH_GPUS = replace(SETTINGS, profiles={"a100": A100})
+FETCHED = Fetched(path="/cache/models/org--tiny/abc", revision="abc", bytes=7)
+
+
+def pod(*, fetched: Fetched | None = FETCHED, settings: ClusterSettings = SETTINGS, **spec: Any) -> Json:
+    return pod_manifest(hfmodel(**spec), settings, name="tiny-1", fetched=fetched)
+
+
+def serve(manifest: Json) -> Json:
+    (container,) = manifest["spec"]["containers"]
+    return dict(container)
+
+
+def job_spec(**spec: Any) -> Json:
+    return dict(prefetch_job(hfmodel(**spec), SETTINGS, attempt=1)["spec"]["template"]["spec"])
+
+
+POD_SPECS = [
+    pytest.param(pod()["spec"], id="cached"),
+    pytest.param(pod(fetched=None)["spec"], id="fetches"),
+    pytest.param(job_spec(), id="job"),
+]
+
+
+@pytest.mark.parametrize("spec", POD_SPECS)
+def test_every_pod_keeps_the_restricted_pod_security_standard(spec: Json) -> None:
+    assert spec["securityContext"]["runAsNonRoot"] is True
+    assert spec["securityContext"]["seccompProfile"] == {"type": "RuntimeDefault"}
+    assert spec["automountServiceAccountToken"] is False
+    for container in (*spec["containers"], *spec.get("initContainers", ())):
+        security = container["securityContext"]
+        assert security["allowPrivilegeEscalation"] is False
+        assert security["capabilities"] == {"drop": ["ALL"]}
+        assert security["readOnlyRootFilesystem"] is True
+    assert {kind for volume in spec["volumes"] for kind in volume} <= {"name", "persistentVolumeClaim", "emptyDir"}
+
+
+@pytest.mark.parametrize("spec", POD_SPECS)
+def test_every_mount_has_its_volume(spec: Json) -> None:
+    volumes = {volume["name"] for volume in spec["volumes"]}
+    containers = (*spec["containers"], *spec.get("initContainers", ()))
+    assert {mount["name"] for container in containers for mount in container["volumeMounts"]} <= volumes
+
+
+def test_only_the_container_that_fetches_sees_the_token_and_writes_the_cache() -> None:
+    manifest = pod(fetched=None, tokenSecretRef={"name": "hub", "key": "token"})
+    (fetch,) = manifest["spec"]["initContainers"]
+    tokens = [variable for variable in fetch["env"] if variable["name"] == "HF_TOKEN"]
+    assert tokens == [{"name": "HF_TOKEN", "valueFrom": {"secretKeyRef": {"name": "hub", "key": "token"}}}]
+    assert not any(variable["name"] == "HF_TOKEN" for variable in serve(manifest)["env"])
+    cache = {container["name"]: container["volumeMounts"][0]["readOnly"] for container in (fetch, serve(manifest))}
+    assert cache == {"fetch": False, "serve": True}
+
+
+def test_the_token_of_the_installation_is_for_models_that_name_none() -> None:
+    settings = replace(SETTINGS, token_secret=TokenSecret("shared"))
+    (fetch,) = pod(fetched=None, settings=settings)["spec"]["initContainers"]
+    assert fetch["env"][-1]["valueFrom"]["secretKeyRef"] == {"name": "shared", "key": "HF_TOKEN", "optional": True}
+
+
+def test_a_cached_model_is_served_from_where_it_lies() -> None:
+    manifest = pod()
+    assert "initContainers" not in manifest["spec"]
+    assert {"--model-dir=/cache/models/org--tiny/abc", "--revision=abc"} <= set(serve(manifest)["args"])
+
+
+def test_a_model_that_is_not_cached_is_served_from_where_its_fetch_points() -> None:
+    manifest = pod(fetched=None)
+    (fetch,) = manifest["spec"]["initContainers"]
+    link = fetch["args"][fetch["args"].index("--link") + 1]
+    assert f"--model-dir={link}" in serve(manifest)["args"]
+
+
+def test_what_serves_asks_the_hub_nothing() -> None:
+    env = serve(pod(env=[{"name": "HF_HUB_OFFLINE", "value": "0"}, {"name": "A", "value": "b"}]))["env"]
+    assert {"name": "A", "value": "b"} in env
+    assert [variable["value"] for variable in env if variable["name"] == "HF_HUB_OFFLINE"] == ["1"]
+
+
+def test_a_gpu_profile_says_where_the_pod_runs() -> None:
+    manifest = pod(settings=WITH_GPUS, gpu={"profile": "a100", "count": 2}, nodeSelector={"zone": "b"})
+    spec = manifest["spec"]
+    assert spec["nodeSelector"] == {"gpu": "a100", "zone": "b"}
+    assert spec["tolerations"] == [{"key": "gpu", "operator": "Exists"}]
+    assert spec["runtimeClassName"] == "nvidia"
+    assert serve(manifest)["resources"] == {"requests": {"nvidia.com/gpu": 2}, "limits": {"nvidia.com/gpu": 2}}
+
+
+def test_the_pod_belongs_to_its_model() -> None:
+    metadata = pod()["metadata"]
+    (owner,) = metadata["ownerReferences"]
+    assert (owner["name"], owner["uid"], owner["controller"]) == ("tiny", "m1", True)
+    assert metadata["labels"][LABEL_MODEL] == "tiny"
+
+
+def test_there_is_time_to_drain_before_the_kubelet_kills() -> None:
+    spec = pod()["spec"]
+    assert spec["terminationGracePeriodSeconds"] > SETTINGS.drain_delay + SETTINGS.drain_timeout
+
+
+def test_a_model_on_a_volume_is_read_from_there() -> None:
+    manifest = pod(fetched=None, source={"pvc": {"claimName": "weights", "path": "/llm"}})
+    (fetch,) = manifest["spec"]["initContainers"]
+    assert fetch["args"][fetch["args"].index("--path") + 1] == "/source/llm"
+    assert {"name": "source", "persistentVolumeClaim": {"claimName": "weights"}} in manifest["spec"]["volumes"]
+    for container in (fetch, serve(manifest)):
+        assert {"name": "source", "mountPath": "/source", "readOnly": True} in container["volumeMounts"]
+
+
+def test_nobody_takes_a_pod_that_fetches_for_one_that_serves() -> None:
+    template = prefetch_job(hfmodel(), SETTINGS, attempt=3)["spec"]["template"]
+    assert LABEL_MODEL not in template["metadata"]["labels"]
+    assert template["metadata"]["labels"][LABEL_FETCH] == "tiny"
+
+
+@pytest.mark.parametrize(
+    "spec",
+    [
+        pytest.param({"maxLength": 5}, id="an option of the runtime"),
+        pytest.param({"image": "other:1"}, id="the image"),
+        pytest.param({"revision": "v2"}, id="the revision"),
+        pytest.param({"resources": {"limits": {"cpu": 2}}}, id="resources"),
+        pytest.param({"env": [{"name": "A", "value": "b"}]}, id="environment"),
+        pytest.param({"source": {"hub": {"endpoint": "https://mirror"}}}, id="the mirror"),
+    ],
+)
+def test_what_a_pod_is_made_of_calls_for_a_new_one(spec: Json) -> None:
+    assert template_hash(hfmodel(**spec), SETTINGS) != template_hash(hfmodel(), SETTINGS)
+
+
+@pytest.mark.parametrize(
+    "spec",
+    [
+        pytest.param({"description": "a model"}, id="the description"),
+        pytest.param({"scaling": {"maxReplicas": 3, "startTimeout": "1h"}}, id="scaling"),
+        pytest.param({"tokenSecretRef": {"name": "hub"}}, id="the token"),
+        pytest.param({"cache": {"prefetch": False}}, id="prefetch"),
+    ],
+)
+def test_what_no_pod_is_made_of_calls_for_none(spec: Json) -> None:
+    assert template_hash(hfmodel(**spec), SETTINGS) == template_hash(hfmodel(), SETTINGS)
+
+
+def test_a_long_id_makes_a_job_name_that_fits_a_label() -> None:
+    model = hfmodel().model_copy(update={"id": "a" * 44 + "." + "b" * 18})
+    name = prefetch_job(model, SETTINGS, attempt=1)["metadata"]["name"]
+    assert len(name) <= 63
+    assert ".-" not in name
