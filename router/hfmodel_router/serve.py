@@ -9,7 +9,7 @@ import contextlib
 import logging
 import signal
 import socket
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Coroutine, Generator
 
 import uvicorn
 
@@ -147,6 +147,20 @@ async def run(
             await serving
         finally:
             await app.stop()
+
+
+async def until_done_or_ended(work: Coroutine[None, None, None]) -> bool:
+    """Do `work`; False if a signal asks for the end before it is done."""
+    with _end_asked(None) as (asked, _):
+        working, waiting = asyncio.create_task(work), asyncio.create_task(asked.wait())
+        try:
+            await asyncio.wait((working, waiting), return_when=asyncio.FIRST_COMPLETED)
+            if working.done():
+                working.result()
+            return working.done()
+        finally:
+            working.cancel()
+            waiting.cancel()
 
 
 async def _drain(

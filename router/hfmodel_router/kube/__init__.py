@@ -1,0 +1,1 @@
+"""The router's view of a Kubernetes cluster: HFModels and Pods watched, demand written, nothing else touched."""
