@@ -6,6 +6,7 @@ A file with an error takes nothing away: what it said while it was whole stays u
 import asyncio
 import logging
 from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import aclosing
 from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
@@ -144,21 +145,36 @@ class Catalog:
         self._known_errors = frozenset(errors)
 
     async def _changes(self) -> AsyncIterator[object]:
+        """Ends when another folder lies at the path: a watch stays with the one that it was opened on."""
         # A file is watched by its folder: editors replace it, and a watch would go with the old one.
         is_folder = self.path.is_dir()
+        watched = self.path if is_folder else self.path.parent
+        identity = _identity(watched)
         changes = awatch(
-            self.path if is_folder else self.path.parent,
-            watch_filter=_may_matter,
+            watched,
+            watch_filter=lambda _, path: _may_matter(path) or path == str(watched),
             recursive=is_folder,
             debounce=_DEBOUNCE_MILLISECONDS,
             step=_STEP_MILLISECONDS,
             rust_timeout=_RESYNC_MILLISECONDS,
             yield_on_timeout=True,
         )
-        async for found in changes:
-            yield found
+        async with aclosing(changes):
+            async for found in changes:
+                yield found
+                # A new folder may get the number of the old one, so its end counts too.
+                if (Change.deleted, str(watched)) in found or _identity(watched) != identity:
+                    return
 
 
-def _may_matter(_: Change, path: str) -> bool:
+def _identity(path: Path) -> tuple[int, int] | None:
+    try:
+        status = path.stat()
+    except OSError:
+        return None
+    return status.st_dev, status.st_ino
+
+
+def _may_matter(path: str) -> bool:
     """Not the weights that are written beside the manifests; a folder or a link has no suffix."""
     return Path(path).suffix in (".yaml", ".yml", ".json", "")

@@ -1,15 +1,18 @@
 """The catalogue on disk: what it means, and what happens to it while the server runs."""
 
 import asyncio
+import shutil
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
+import pytest
 import yaml
 
 from hfmodel_api.errors import InvalidManifest
+from hfmodel_cli.local import catalog
 from hfmodel_cli.local.catalog import Catalog, Defaults, Snapshot
 from support.alive import eventually
 from support.local_values import document
@@ -143,6 +146,26 @@ async def test_files_that_come_change_and_go_are_followed(tmp_path: Path) -> Non
         await eventually(lambda: watched.reported)
         file.unlink()
         await eventually(lambda: "a" not in watched.ids)
+
+
+@pytest.mark.parametrize("how", ["deleted", "moved"])
+async def test_a_folder_that_is_made_anew_is_followed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, how: str
+) -> None:
+    monkeypatch.setattr(catalog, "_RESYNC_MILLISECONDS", 10_000_000)  # so that only the watch can notice
+    folder = tmp_path / "models.d"
+    folder.mkdir()
+    async with following(folder) as watched:
+        await until_watching(watched, folder)
+        if how == "deleted":
+            shutil.rmtree(folder)
+        else:
+            folder.rename(tmp_path / "old")
+        folder.mkdir()
+        write(folder / "a.yaml", document("a"))
+        await eventually(lambda: "a" in watched.ids)
+        write(folder / "b.yaml", document("b"))
+        await eventually(lambda: "b" in watched.ids)
 
 
 async def test_a_single_file_is_followed_when_an_editor_replaces_it(tmp_path: Path) -> None:
