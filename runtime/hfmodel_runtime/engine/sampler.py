@@ -12,6 +12,7 @@ import torch
 
 from hfmodel_runtime.engine.penalties import RowSampler, edited
 
+_COLDEST = 1e-6  # a temperature below it is no number any more once scores are divided by it
 _TOP_SET = 1024
 
 
@@ -57,7 +58,7 @@ def sample(logits: torch.Tensor, rows: Sequence[RowSampler]) -> list[Choice | No
 
 def scaled(scores: torch.Tensor, rows: Sequence[RowSampler]) -> torch.Tensor:
     """Scores by temperature, the likeliest of each row at 0, so that no temperature overflows."""
-    temperature = scores.new_tensor([row.sampling.temperature for row in rows]).unsqueeze(-1)
+    temperature = scores.new_tensor([max(row.sampling.temperature, _COLDEST) for row in rows]).unsqueeze(-1)
     return (scores - scores.amax(dim=-1, keepdim=True)) / temperature
 
 

@@ -120,9 +120,10 @@ def test_no_seed_is_unpredictable() -> None:
     assert runs[0] != runs[1]
 
 
-def test_greedy_takes_the_likeliest_and_the_tiniest_temperature_does_too() -> None:
+@pytest.mark.parametrize("temperature", [1e-7, 1e-30, 1e-46, 5e-324])
+def test_greedy_takes_the_likeliest_and_the_tiniest_temperature_does_too(temperature: float) -> None:
     logits = _logits(2)
-    rows = [_row(replace(_SAMPLING, temperature=0.0)), _row(replace(_SAMPLING, temperature=1e-30))]
+    rows = [_row(replace(_SAMPLING, temperature=0.0)), _row(replace(_SAMPLING, temperature=temperature))]
     assert [choice.token_id for choice in sample(logits, rows) if choice] == logits.argmax(dim=-1).tolist()
 
 
