@@ -60,4 +60,8 @@ def main(args: Sequence[str] | None = None) -> NoReturn:
         sys.exit(error.exit_code)
     except click.Abort:
         sys.exit(INTERRUPTED)
+    except OSError as error:
+        # Such as standard output on a full disk.
+        click.ClickException(f"{error.filename or 'the output'}: {error.strerror}").show()
+        sys.exit(1)
     sys.exit(code if isinstance(code, int) else 0)

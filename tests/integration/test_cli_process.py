@@ -45,6 +45,15 @@ def test_a_reader_that_went_away_is_not_complained_about(router: ScriptedRouter)
     assert (result.returncode, result.stderr) == (1, b"")
 
 
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /dev/full: only Linux has a disk that is always full")
+def test_a_full_disk_is_one_sentence(router: ScriptedRouter) -> None:
+    router.on("GET /models", Answer({"a": {}}))
+    with Path("/dev/full").open("w") as full:
+        command = [*COMMAND, "list", "--json", "--url", router.url]
+        result = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, timeout=60, check=False)
+    assert (result.returncode, result.stderr) == (1, b"Error: the output: No space left on device\n")
+
+
 @pytest.mark.parametrize(
     ("arguments", "code"), [(["validate", "nope"], 1), (["lst"], 2), (["list", "--url", "http://127.0.0.1:9"], 3)]
 )

@@ -1,5 +1,6 @@
 """Options that several commands share."""
 
+import math
 from collections.abc import Callable
 from typing import Any, TypeVar
 
@@ -8,8 +9,25 @@ import httpx
 
 from hfmodel_cli.client import Server
 
+_LONGEST_HOLD = 7 * 24 * 3600.0  # seconds
 DEFAULT_URL = "http://127.0.0.1:8000"
 _Command = TypeVar("_Command", bound=Callable[..., Any])
+
+
+class _Number(click.FloatRange):
+    """A finite number: click's own range lets NaN through."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        number = super().convert(value, param, ctx)
+        if not math.isfinite(number):
+            self.fail(f"{value!r} is not a finite number", param, ctx)
+        return number
+
+
+def _key(_context: click.Context, _parameter: click.Parameter, value: str | None) -> str | None:
+    if value is not None and not (value.isascii() and value.isprintable()):
+        raise click.BadParameter("a key is made of printable ASCII characters, as HTTP headers are")
+    return value
 
 
 def _address(_context: click.Context, _parameter: click.Parameter, value: str) -> str:
@@ -28,6 +46,7 @@ def server_options(command: _Command) -> _Command:
         "--api-key",
         metavar="KEY",
         envvar="HFMODEL_API_KEY",
+        callback=_key,
         show_envvar=True,
         help="The server's API key; better given by the environment, where no process list shows it.",
     )
@@ -49,7 +68,7 @@ def hold_option(command: _Command) -> _Command:
         "--timeout",
         "hold_timeout",
         metavar="SECONDS",
-        type=click.FloatRange(min=0),
+        type=_Number(min=0, max=_LONGEST_HOLD),
         help="How long to wait for a model that sleeps.  [default: the server's own]",
     )(command)
 
@@ -61,10 +80,8 @@ def sampling_options(command: _Command) -> _Command:
     """How an answer is chosen; what is not given is left to the model."""
     options = (
         click.option("--max-tokens", type=click.IntRange(min=1), help="The most tokens of the answer."),
-        click.option("--temperature", type=click.FloatRange(0, 2), help="0 is greedy.  [default: the model's]"),
-        click.option(
-            "--top-p", type=click.FloatRange(0, 1, min_open=True), help="Keep the likeliest tokens up to this."
-        ),
+        click.option("--temperature", type=_Number(0, 2), help="0 is greedy.  [default: the model's]"),
+        click.option("--top-p", type=_Number(0, 1, min_open=True), help="Keep the likeliest tokens up to this."),
         click.option("--seed", type=int, help="The same seed gives the same answer."),
         click.option("--stop", multiple=True, metavar="TEXT", help="Stop before this text; may be repeated."),
         click.option(

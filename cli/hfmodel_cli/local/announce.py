@@ -107,7 +107,7 @@ def _on_its_way(model_id: str, before: _Seen | None, now: _Seen) -> News | None:
             is_on_its_way = before is not None and before.phase is now.phase and before.reason in _NORMAL
             return None if is_on_its_way or now.phase is Phase.FETCHING else News(model_id, "waking")
         case Reason.POOL_FULL:
-            return News(model_id, f"waits: {now.message}")
+            return News(model_id, now.message)
     return News(model_id, f"failed ({now.reason}): {now.message}", is_bad=True)
 
 

@@ -158,6 +158,24 @@ def test_an_address_that_is_none_is_wrong_usage(url: str) -> None:
     assert "is not an address" in result.stderr
 
 
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["generate", "smollm2", "hi", "--temperature", "nan"],
+        ["generate", "smollm2", "hi", "--top-p", "nan"],
+        ["load", "smollm2", "--timeout", "nan"],
+        ["load", "smollm2", "--timeout", "inf"],
+        ["list", "--api-key", "\u00e9"],
+        ["list", "--api-key", "a\nb"],
+    ],
+    ids=" ".join,
+)
+def test_what_is_no_number_and_no_key_is_wrong_usage(hfmodel: Hfmodel, arguments: list[str]) -> None:
+    result = hfmodel(*arguments)
+    assert result.exit_code == 2
+    assert f"Invalid value for '{arguments[-2]}'" in result.stderr
+
+
 def test_the_key_travels_as_a_bearer_header_and_never_in_output(router: ScriptedRouter, hfmodel: Hfmodel) -> None:
     router.on("GET /models", Answer({"detail": "wrong key"}, status=401))
     result = hfmodel("list", "--api-key", "s3cret")

@@ -49,7 +49,7 @@ FAILED = status(Phase.FAILED, Reason.GATED_NO_TOKEN, "set HF_TOKEN")
         pytest.param([ASLEEP, STARTING, READY, READY], ["waking", "ready"], [], id="a-wake"),
         pytest.param([FETCHING_POD, STARTING, READY], ["waking", "ready"], [], id="a-wake-that-fetches"),
         pytest.param([READY, RETIRING, ASLEEP], ["ready", "asleep; the next request wakes it"], [], id="to-sleep"),
-        pytest.param([FULL, STARTING], ["waits: all places are taken", "waking"], [], id="waits-for-a-place"),
+        pytest.param([FULL, STARTING], ["all places are taken", "waking"], [], id="waits-for-a-place"),
         pytest.param(
             [STARTING, CRASHED, STARTING, READY],
             ["waking", "waking", "ready"],
