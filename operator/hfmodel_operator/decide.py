@@ -11,7 +11,8 @@
 - `phases.py`, `conditions.py`, `status.py`: what is said about it
 
 What holds for every plan: a ready pod is only ever asked to go, never deleted, unless ready pods of a new template
-stand in for it (or it must make room for one). A pod that did not answer is never idle. The same picture at the same
+stand in for it (or it must make room for one), or its model's turn in the pool is over. A pod that did not answer is
+never idle. The same picture at the same
 time gives the same plan, and a plan that took effect is followed by an empty one until something happens or
 `look_again_at` comes.
 """
@@ -22,7 +23,7 @@ from datetime import datetime
 from hfmodel_operator.backoff import fetch_block
 from hfmodel_operator.observed import Observed, ObservedModel, Settings
 from hfmodel_operator.phases import Decision
-from hfmodel_operator.plan import CreatePod, Plan, Prefetch, RetirePod
+from hfmodel_operator.plan import CreatePod, DeletePod, Plan, Prefetch, RetirePod
 from hfmodel_operator.pods import is_live
 from hfmodel_operator.pool import Places, assign_places
 from hfmodel_operator.replicas import Sizing, size
@@ -36,7 +37,7 @@ def decide(observed: Observed, settings: Settings, now: datetime) -> Plan:
     decisions = [_decide_one(sizing, places, now=now, settings=settings) for sizing in sizings]
     statuses = {decision.model.model.id: changed_status(decision, now, settings) for decision in decisions}
     return Plan(
-        deletes=tuple(delete for sizing in sizings for delete in sizing.deletes),
+        deletes=tuple(delete for sizing in sizings for delete in _deletes(sizing, places)),
         retires=tuple(retire for sizing in sizings for retire in _retires(sizing, places)),
         prefetches=tuple(Prefetch(decision.model.model.id) for decision in decisions if decision.prefetches),
         creates=tuple(create for decision in decisions for create in _creates(decision)),
@@ -48,7 +49,8 @@ def decide(observed: Observed, settings: Settings, now: datetime) -> Plan:
 def _decide_one(sizing: Sizing, places: Places, *, now: datetime, settings: Settings) -> Decision:
     model_id = sizing.model.model.id
     refused = places.refused.get(model_id)
-    creates = 0 if refused is not None or model_id in places.evicted else sizing.creates
+    leaves = model_id in places.evicted or model_id in places.displaced
+    creates = 0 if refused is not None or leaves else sizing.creates
     prefetches = not creates and _prefetches(sizing.model, now, settings)
     return Decision(sizing=sizing, creates=creates, refused=refused, prefetches=prefetches)
 
@@ -63,8 +65,14 @@ def _creates(decision: Decision) -> tuple[CreatePod, ...]:
     return (CreatePod(decision.model.model.id, decision.model.template_hash),) * decision.creates
 
 
+def _deletes(sizing: Sizing, places: Places) -> tuple[DeletePod, ...]:
+    return sizing.deletes + places.displaced.get(sizing.model.model.id, ())
+
+
 def _retires(sizing: Sizing, places: Places) -> tuple[RetirePod, ...]:
     """An eviction asks every pod of the model, so it stands for whatever its size alone would have asked."""
+    if sizing.model.model.id in places.displaced:
+        return ()
     return places.evicted.get(sizing.model.model.id, sizing.retires)
 
 

@@ -70,6 +70,7 @@ class ObservedModel:
     pods: tuple[ObservedPod, ...] = ()
     cached: bool = False
     fetching: bool = False  # a prefetch is under way
+    fetch_waiting: PodFailure | None = None  # what that prefetch waits for, where it cannot begin
     cache: CacheStatus | None = None
     fetch_failure: PodFailure | None = None  # the last prefetch failed so
     fetch_failed_at: datetime | None = None
@@ -99,6 +100,8 @@ class Settings:
     surge: int = 1  # pods above the target while a new template replaces an old one
     # A pod stays at least so long after it became ready, and a model after it was wanted: its caller may be on the way.
     min_residency: timedelta = timedelta(seconds=5)
+    # Where not all models can be loaded: how long a busy model keeps its place while another waits for one.
+    pool_turn: timedelta = timedelta(seconds=30)
     demand_window: timedelta = timedelta(seconds=60)  # how long one `wantedAt` counts after it was written
     backoff_base: timedelta = timedelta(seconds=1)  # between a failure and the next try; doubles with each
     backoff_max: timedelta = timedelta(minutes=5)

@@ -5,6 +5,9 @@
   wait. (The router repeats its wants, so the last want says nothing about that; the Reconciling condition remembers.)
 - If no place is free and none is becoming free, one more model is asked to give up its place: the least recently active
   of those that may (`idleness.py`: idle, not pinned, past `min_residency`). Nobody idle: it waits, reason PoolFull.
+- Nobody waits for ever behind callers who leave no gap: who has waited for `pool_turn` gets the place of the model
+  that has had its own longest, and for at least as long. Its pods are told to go, as for a new template: they finish
+  what they run, and the router holds what still comes. It then waits in line itself. Pins and starting pods stay.
 - A place that becomes free belongs to the first who waits, even if the model that gave it up is wanted again by then.
 - A wanted model whose pods are all unschedulable for want of a GPU waits in the same line. It has its place, but needs
   the GPU of another model with the same profile, which is asked in the same way.
@@ -19,7 +22,8 @@ from hfmodel_api.status import ConditionType, Reason
 from hfmodel_operator.demand import is_pinned, last_active, wanted_at
 from hfmodel_operator.idleness import yields_at
 from hfmodel_operator.observed import ObservedModel, Settings
-from hfmodel_operator.plan import RetirePod
+from hfmodel_operator.plan import DeletePod, RetirePod
+from hfmodel_operator.pods import is_ready, settled_at
 from hfmodel_operator.replicas import Sizing
 
 _EVER = datetime.min.replace(tzinfo=UTC)
@@ -31,7 +35,8 @@ class Places:
 
     refused: Mapping[str, str]  # models that need a place and get none now, each with a sentence for its status
     evicted: Mapping[str, tuple[RetirePod, ...]]  # models that give up theirs, each with what to ask of its pods
-    deadlines: tuple[datetime, ...]  # when a model that is idle too short a time may be evicted
+    displaced: Mapping[str, tuple[DeletePod, ...]]  # models whose turn is over, each with what to tell its pods
+    deadlines: tuple[datetime, ...]  # when a model may be evicted or displaced that may not be yet
 
 
 def assign_places(sizings: Sequence[Sizing], now: datetime, settings: Settings) -> Places:
@@ -57,7 +62,7 @@ def _starved(sizing: Sizing) -> bool:
         sizing.wanted
         and bool(sizing.live)
         and all(pod.unschedulable for pod in sizing.live)
-        and _gpu_profile(sizing) is not None
+        and _gpu_kind(sizing) is not None
     )
 
 
@@ -86,6 +91,7 @@ class _Pool:
         self._candidates = sorted((sizing for sizing in held if not sizing.leaving), key=self._last_active)
         self._refused: dict[str, str] = {}
         self._evicted: dict[str, tuple[RetirePod, ...]] = {}
+        self._displaced: dict[str, tuple[DeletePod, ...]] = {}
         self._deadlines: list[datetime] = []
 
     def _last_active(self, sizing: Sizing) -> tuple[datetime, str]:
@@ -95,7 +101,7 @@ class _Pool:
         """Give a place, promise one that becomes free, make one free, or let wait."""
         if _needs_place(sizing) and self._take(sizing):
             return
-        promised = self._promise(sizing) or self._evict(sizing)
+        promised = self._promise(sizing) or self._evict(sizing) or self._displace(sizing)
         if _needs_place(sizing):
             self._refused[sizing.model.model.id] = self._sentence(promised)
 
@@ -105,7 +111,12 @@ class _Pool:
             self._evict(None)
 
     def places(self) -> Places:
-        return Places(refused=self._refused, evicted=self._evicted, deadlines=tuple(self._deadlines))
+        return Places(
+            refused=self._refused,
+            evicted=self._evicted,
+            displaced=self._displaced,
+            deadlines=tuple(self._deadlines),
+        )
 
     def _take(self, sizing: Sizing) -> bool:
         """A free place, or its own that it was about to leave."""
@@ -142,17 +153,44 @@ class _Pool:
                 return victim
         return None
 
+    def _displace(self, sizing: Sizing) -> Sizing | None:
+        """The turn of the model that has had its place longest is over, once that and the wait are long enough."""
+        holders = [other for other in self._candidates if other is not sizing and _may_be_displaced(other, sizing)]
+        if not holders:
+            return None
+        victim = min(holders, key=lambda other: (self._settled(other), other.model.model.id))
+        waited = _waiting_since(sizing.model, self._now, self._settings) + self._settings.pool_turn
+        if (due := max(waited, self._settled(victim))) > self._now:
+            self._deadlines.append(due)
+            return None
+        self._candidates.remove(victim)
+        why = f"its turn in the pool is over: {sizing.model.model.id} has waited for a place"
+        told = (DeletePod(victim.model.model.id, pod.name, pod.uid, why) for pod in victim.live)
+        self._displaced[victim.model.model.id] = tuple(told)
+        return victim
+
+    def _settled(self, sizing: Sizing) -> datetime:
+        """When it has had its place for a whole turn."""
+        return min(settled_at(pod, self._settings.pool_turn, self._now) for pod in sizing.live)
+
     def _sentence(self, promised: Sizing | None) -> str:
         if promised is not None:
             return f"waits for {promised.model.model.id} to give up its place"
         return f"waits for a place: {self._limit} models may be loaded and none of those loaded is idle"
 
 
+def _may_be_displaced(other: Sizing, sizing: Sizing) -> bool:
+    """It serves, with no start under way that somebody may wait for, and its owner did not pin it."""
+    serves = bool(other.live) and all(map(is_ready, other.live))
+    return serves and not is_pinned(other.model) and _helps(other, sizing)
+
+
 def _helps(other: Sizing, sizing: Sizing) -> bool:
     """Whether what `other` gives up is of use to `sizing`: any place for a place, the same kind of GPU for a GPU."""
-    return _needs_place(sizing) or _gpu_profile(other) == _gpu_profile(sizing)
+    return _needs_place(sizing) or _gpu_kind(other) == _gpu_kind(sizing)
 
 
-def _gpu_profile(sizing: Sizing) -> str | None:
+def _gpu_kind(sizing: Sizing) -> str | None:
+    """Its GPU profile; empty where any GPU will do, None where it needs none."""
     gpu = sizing.model.model.spec.gpu
-    return gpu.profile if gpu is not None else None
+    return None if gpu is None else gpu.profile or ""

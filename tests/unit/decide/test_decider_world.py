@@ -221,8 +221,19 @@ def check_deleted(model: ObservedModel, plan: Plan, settings: Settings) -> None:
     ready = [pod for pod in deleted if pod.state is PodState.READY]
     if not ready:
         return
+    if any(
+        delete.why.startswith("its turn in the pool is over") for delete in plan.deletes if delete.uid == ready[0].uid
+    ):
+        check_displaced(model, ready, settings)
+        return
     assert all(pod.template_hash != model.template_hash for pod in ready), "only a rollout deletes ready pods"
     assert settings.surge == 0 or stays_served(model, deleted) or any(pod.unschedulable for pod in model.pods)
+
+
+def check_displaced(model: ObservedModel, told: list[ObservedPod], settings: Settings) -> None:
+    assert settings.max_loaded_models is not None, "without a limit there are no turns"
+    assert model.model.spec.scaling.min_replicas == 0, "a pinned model keeps its place"
+    assert len(told) == sum(pod.state in LIVE for pod in model.pods), "it gives up its place, not one pod of it"
 
 
 def stays_served(model: ObservedModel, deleted: list[ObservedPod]) -> bool:
@@ -287,6 +298,27 @@ def quiet_step(world: World) -> None:
             world.want(model)
     rest(world)
     world.advance(5)
+
+
+@pytest.mark.parametrize("places", [1, 2])
+def test_callers_who_leave_no_gap_keep_nobody_waiting_for_ever(places: int) -> None:
+    models = [SimulatedModel(model=HFModel(id=name, spec=HFModelSpec(model="org/repo"))) for name in NAMES]
+    world = World(models, Settings(max_loaded_models=places), START)
+    served: dict[str, int] = dict.fromkeys(NAMES, 0)
+    for _ in range(120):
+        for model in models:
+            if not model.held:
+                world.call(model)
+            if model.held:
+                world.want(model)
+        rest(world)
+        for model, pod in list(world.pods(PodState.STARTING)):
+            world.become_ready(model, pod)
+        for model, _ in world.pods(PodState.READY):
+            served[model.model.id] += 1
+        world.advance(5)
+    fair_share = 120 * places / len(NAMES)
+    assert min(served.values()) > 0.6 * fair_share, f"of a fair share of {fair_share:g} looks: {served}"
 
 
 def test_whatever_happens_no_rule_is_broken_and_everybody_is_served() -> None:

@@ -112,6 +112,61 @@ def test_waiting_is_remembered_though_the_want_is_repeated() -> None:
     assert created(plan_of(late, early, settings=ONE)) == ["early"]
 
 
+class TestTurns:
+    """Who has waited for `pool_turn` (30 s) gets the place of a model that never pauses."""
+
+    BUSY = loaded("a", idle_for=None)
+
+    def waiter(self, waited: float) -> ObservedModel:
+        told = settled_waiting(self.BUSY, model("b", wanted=0), waited=waited)
+        return replace(told, demand=told.demand.model_copy(update={"wanted_at": ago(1)}))
+
+    def test_a_busy_model_is_told_to_go_once_another_has_waited_long_enough(self) -> None:
+        plan = plan_of(self.BUSY, self.waiter(31), settings=ONE)
+        assert (deleted(plan), retired(plan), created(plan)) == (["a-0"], [], [])
+        assert "b has waited" in plan.deletes[0].why
+        assert "waits for a to give up its place" in status_of(plan, "b").conditions[2].message
+
+    def test_until_then_it_keeps_its_place(self) -> None:
+        plan = plan_of(self.BUSY, self.waiter(20), settings=ONE)
+        assert (deleted(plan), plan.look_again_at) == ([], at(10))
+
+    def test_it_has_a_whole_turn_itself(self) -> None:
+        young = loaded("a", idle_for=None, age=21)
+        plan = plan_of(young, self.waiter(40), settings=ONE)
+        assert (deleted(plan), plan.look_again_at) == ([], at(10))
+
+    @pytest.mark.parametrize(
+        "incumbent",
+        [
+            pytest.param(loaded("a", idle_for=None, scaling={"min_replicas": 1}), id="pinned"),
+            pytest.param(model("a", pod(state=PodState.STARTING, age=50), wanted=1), id="starting"),
+            pytest.param(
+                model("a", pod(activity=working(9)), pod("s", PodState.STARTING, age=1), scaling={"max_replicas": 2}),
+                id="one more pod starts",
+            ),
+        ],
+    )
+    def test_it_is_not_told_while(self, incumbent: ObservedModel) -> None:
+        assert deleted(plan_of(incumbent, self.waiter(100), settings=ONE)) == []
+
+    def test_an_idle_model_goes_first(self) -> None:
+        plan = plan_of(self.BUSY, loaded("c", idle_for=6), self.waiter(100), settings=TWO)
+        assert (deleted(plan), retired(plan)) == ([], ["c-0"])
+
+    def test_the_one_that_has_had_its_place_longest_goes(self) -> None:
+        newer = loaded("c", idle_for=None, age=60)
+        assert deleted(plan_of(newer, self.BUSY, self.waiter(100), settings=TWO)) == ["a-0"]
+
+    def test_nobody_goes_where_a_place_becomes_free(self) -> None:
+        leaving = model("c", pod("c-0", PodState.GOING))
+        assert deleted(plan_of(self.BUSY, leaving, self.waiter(100), settings=TWO)) == []
+
+    def test_one_who_waits_displaces_one(self) -> None:
+        other = loaded("c", idle_for=None, age=60)
+        assert len(deleted(plan_of(self.BUSY, other, self.waiter(100), settings=TWO))) == 1
+
+
 def settled_waiting(busy: ObservedModel, waiter: ObservedModel, *, waited: float) -> ObservedModel:
     """`waiter` as it is after it was told `waited` seconds ago that the pool is full."""
     then = ago(waited)
@@ -182,6 +237,10 @@ class TestUnschedulable:
     )
     def test_nobody_gives_way_if(self, stuck: ObservedModel) -> None:
         assert retired(plan_of(stuck, loaded("b", gpu="l4"), loaded("c"))) == []
+
+    def test_models_that_any_gpu_will_do_for_give_way_to_each_other(self) -> None:
+        stuck = model("a", *self.STUCK.pods, wanted=6, gpu="")
+        assert retired(plan_of(stuck, loaded("b", gpu=""), loaded("c", gpu="l4"), loaded("d"))) == ["b-0"]
 
     def test_its_status_says_so(self) -> None:
         ready = next(each for each in settled(self.STUCK).status.conditions if each.type == "Ready")
