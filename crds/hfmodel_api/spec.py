@@ -146,9 +146,9 @@ class SecretKeyRef(_Strict):
 
 
 class GPU(_Strict):
-    """How many GPUs of which profile; profiles are named in the Helm values."""
+    """How many GPUs of which profile; profiles are named in the Helm values. No profile: any `nvidia.com/gpu`."""
 
-    profile: Annotated[str, Field(pattern=patterns.DNS_NAME, max_length=63)]
+    profile: Annotated[str, Field(pattern=patterns.DNS_NAME, max_length=63)] | None = None
     count: Annotated[Whole, Field(ge=1, le=64)] = 1
 
 

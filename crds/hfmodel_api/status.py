@@ -1,9 +1,11 @@
 """Phases, condition types and reasons of an HFModel, and the status as a typed value."""
 
+from collections.abc import Mapping
 from datetime import datetime
 from enum import StrEnum
+from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 from pydantic.alias_generators import to_camel
 
 
@@ -104,12 +106,23 @@ class Demand(_Status):
     released_at: datetime | None = None
 
 
+def _known_phase(value: Any) -> Any:
+    return Phase.PENDING if isinstance(value, str) and value not in set(Phase) else value
+
+
+def _known_conditions(value: Any) -> Any:
+    known = set(ConditionType)
+    if not isinstance(value, list):
+        return value
+    return [each for each in value if not isinstance(each, Mapping) or each.get("type") in known]
+
+
 class HFModelStatus(_Status):
-    """`status` of an HFModel."""
+    """`status` of an HFModel. Words of a newer version are passed over: such a phase reads as Pending."""
 
     observed_generation: int | None = None
-    phase: Phase = Phase.PENDING
-    conditions: tuple[Condition, ...] = ()
+    phase: Annotated[Phase, BeforeValidator(_known_phase)] = Phase.PENDING
+    conditions: Annotated[tuple[Condition, ...], BeforeValidator(_known_conditions)] = ()
     replicas: int = 0
     ready_replicas: int = 0
     resolved_revision: str | None = None

@@ -51,6 +51,8 @@ def _cached(decision: Decision) -> Condition:
     model = decision.model
     if model.cached:
         return _condition(ConditionType.CACHED, "True", Reason.CACHED, "the weights are in the cache")
+    if model.fetching and model.fetch_waiting is not None:
+        return _failure(ConditionType.CACHED, model.fetch_waiting)
     if model.fetching or decision.prefetches or any(pod.state is PodState.FETCHING for pod in model.pods):
         return _condition(ConditionType.CACHED, "False", Reason.FETCHING, "the weights are being downloaded")
     if model.fetch_failure is not None:

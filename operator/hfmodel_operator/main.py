@@ -57,8 +57,9 @@ def _run() -> int:
         logging.basicConfig(
             stream=sys.stderr, level=level, format="%(asctime)s %(levelname)s %(name)s: %(message)s", force=True
         )
-        # A line for every event of every object helps nobody.
-        logging.getLogger("kopf.objects").setLevel(max(logging.WARNING, logging.getLevelName(level)))
+        # A line for every event of every object, or for every probe of the kubelet, helps nobody.
+        for noisy in ("kopf.objects", "aiohttp.access"):
+            logging.getLogger(noisy).setLevel(max(logging.WARNING, logging.getLevelName(level)))
         asyncio.run(run(settings))
     except HFModelError as error:
         print(f"hfmodel-operator: {error}", file=sys.stderr)

@@ -25,11 +25,15 @@ class PodState(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class PodFailure:
-    """Why a pod failed. `permanent`: trying again without a change of the spec or the world cannot help."""
+    """Why a pod failed. `permanent`: trying again without a change of the spec or the world cannot help.
+
+    `taken`: its node went away, or the cluster had another use for it; says nothing about the model.
+    """
 
     reason: Reason
     message: str
     permanent: bool = False
+    taken: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,10 +61,10 @@ class ObservedPod:
 class ObservedModel:
     """One HFModel with everything that belongs to it.
 
-    The adapter keeps the bookkeeping of failures: it counts a pod once, when it sees it FAILED or when a `DeletePod`
-    carries a `failure`; it sets `failures` to 0 when a pod becomes ready, and forgets all failures when the template
-    changes. `status` must be what the last plan wrote (at least its conditions and its `last_active_time`): deciding
-    remembers through it, over restarts.
+    The adapter keeps the bookkeeping of failures: it counts a pod once, when it sees it FAILED (unless that one served
+    and was taken away: `pods.was_taken`) or when a `DeletePod` carries a `failure`; it sets `failures` to 0 when a pod
+    becomes ready, and forgets all failures when the template changes. `status` must be what the last plan wrote (at
+    least its conditions and its `last_active_time`): deciding remembers through it, over restarts.
     """
 
     model: HFModel

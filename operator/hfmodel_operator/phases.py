@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from hfmodel_api.status import Phase, Reason
 from hfmodel_operator.backoff import given_up
 from hfmodel_operator.observed import ObservedModel, ObservedPod, PodFailure, PodState, Settings
-from hfmodel_operator.pods import is_ready
+from hfmodel_operator.pods import is_ready, was_taken
 from hfmodel_operator.replicas import Sizing
 
 _ON_ITS_WAY_OUT = frozenset({PodState.RETIRED, PodState.GOING})
@@ -87,7 +87,7 @@ def _between_tries(decision: Decision) -> Standing:
 def _latest_failure(decision: Decision) -> PodFailure | None:
     """The failure of this round, which the adapter may not have counted yet, or the last one that counted."""
     found = [delete.failure for delete in decision.sizing.deletes if delete.failure is not None]
-    found += [pod.failure for pod in decision.model.pods if pod.failure is not None]
+    found += [pod.failure for pod in decision.model.pods if pod.failure is not None and not was_taken(pod)]
     if found:
         return found[0]
     return decision.model.last_failure if decision.model.failures else None
@@ -96,6 +96,8 @@ def _latest_failure(decision: Decision) -> PodFailure | None:
 def _resting(decision: Decision) -> Standing:
     model = decision.model
     failure = model.fetch_failure if not model.cached and model.model.spec.cache.prefetch else None
+    if model.fetching and model.fetch_waiting is not None:
+        return Standing(Phase.FETCHING, model.fetch_waiting.reason, model.fetch_waiting.message)
     if model.fetching or decision.prefetches:
         return Standing(Phase.FETCHING, Reason.FETCHING, "its weights are being downloaded")
     if failure is not None and failure.permanent:

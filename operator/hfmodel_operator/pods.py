@@ -17,6 +17,11 @@ def is_ready(pod: ObservedPod) -> bool:
     return pod.state is PodState.READY
 
 
+def was_taken(pod: ObservedPod) -> bool:
+    """It served, and was taken away. One that never served may be taken again and again: that is a failed start."""
+    return pod.state is PodState.FAILED and pod.failure is not None and pod.failure.taken and pod.ready_at is not None
+
+
 def known_idle(pod: ObservedPod) -> bool:
     """It is ready and said that it has nothing to do; a pod that did not answer is not idle."""
     return is_ready(pod) and pod.activity is not None and not pod.activity.busy

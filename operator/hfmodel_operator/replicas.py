@@ -10,7 +10,8 @@ How many:
 - requests in flight / `targetInFlight`, rounded up, between `minReplicas` (at least 1 while awake) and `maxReplicas`.
 - Up at once. Down: pods beyond that are asked to retire, the longest idle first, each once it has been idle for
   `scaleDownDelay`. A pod that did not answer counts as needed, so it never scales anything down; nor does it scale up.
-- No pod is created while a start is blocked (`backoff.py`), nor in the round that sees a failure.
+- No pod is created while a start is blocked (`backoff.py`), nor in the round that sees a failure. A pod that served and
+  was taken away (its node is gone, it was evicted) is no failure: what is still wanted of it is created at once.
 
 Replacing (the template changed):
 - Up to `surge` pods above the target; the old ones go one by one as new ones are ready, so that as many serve as are
@@ -30,7 +31,7 @@ from hfmodel_operator.demand import is_demanded, is_pinned, is_released
 from hfmodel_operator.idleness import sleeps_at
 from hfmodel_operator.observed import ObservedModel, ObservedPod, PodState, Settings
 from hfmodel_operator.plan import DeletePod, RetirePod
-from hfmodel_operator.pods import due_at, in_flight, is_live, is_ready, known_idle, quiet_since, settled_at
+from hfmodel_operator.pods import due_at, in_flight, is_live, is_ready, known_idle, quiet_since, settled_at, was_taken
 from hfmodel_operator.removal import removals
 
 
@@ -66,13 +67,15 @@ def size(model: ObservedModel, now: datetime, settings: Settings) -> Sizing:
     replaced = _replaced(model, live, keep=keep, in_place=settings.surge == 0 and block is None)
     live = _without(live, replaced)
     retires = _retires(model, live, target=target, keep=keep, now=now, settings=settings)
-    failing = any(pod.state is PodState.FAILED for pod in model.pods) or any(delete.failure for delete in gone)
+    failing = any(pod.state is PodState.FAILED and not was_taken(pod) for pod in model.pods)
     return Sizing(
         model=model,
         live=live,
         wanted=wanted,
         target=target,
-        creates=0 if block is not None or failing else _missing(model, live, target=target, surge=settings.surge),
+        creates=0
+        if block is not None or failing or any(delete.failure for delete in gone)
+        else _missing(model, live, target=target, surge=settings.surge),
         deletes=gone + replaced,
         retires=retires,
         block=block,

@@ -188,7 +188,7 @@ def test_demand_is_written_without_the_rest_of_the_status(api: LiveApi, stored: 
 @pytest.mark.parametrize(
     "status",
     [
-        pytest.param({"phase": "Sleepy"}, id="unknown phase"),
+        pytest.param({"phase": "fast asleep"}, id="no word as phase"),
         pytest.param({"replicas": "1"}, id="text as number"),
         pytest.param(
             {"conditions": [{"type": "Ready", "status": "yes", "reason": "Ready"}]}, id="neither true nor false"

@@ -1,97 +1,21 @@
 """The operator as a process against a real API server. The tests play scheduler, kubelet and Job controller."""
 
 import asyncio
-import itertools
 import json
 import signal
 import socket
-import uuid
-from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import ExitStack
-from pathlib import Path
-from typing import Any
 
 import aiohttp
 import pytest
 
-from cluster.binaries import BinariesMissing
-from cluster.target import target_cluster
 from hfmodel_api.names import LABEL_TEMPLATE_HASH
-from hfmodel_operator.cluster.api import EVENTS, HFMODELS, JOBS, PODS, SECRETS, Json, kube_api
+from hfmodel_operator.cluster.api import EVENTS, HFMODELS, JOBS, PODS, SECRETS, Json
 from hfmodel_operator.cluster.labels import OURS
-from support.kubelet import (
-    BUSY,
-    IDLE,
-    RuntimeState,
-    fake_runtime,
-    finish_job,
-    make_fail,
-    make_fetch,
-    make_ready,
-    make_unschedulable,
-)
-from support.live_api import live_api
-from support.operator_account import operator_kubeconfig
-from support.operator_rig import FETCHED, OperatorRig, create_namespace, operator_rig
+from support.kubelet import BUSY, IDLE, finish_job, make_fail, make_fetch, make_ready, make_unschedulable
+from support.operator_rig import FETCHED, OperatorRig, StartRuntime
 
+pytest_plugins = ["support.operator_fixtures"]
 pytestmark = pytest.mark.slow
-
-Start = Callable[[], RuntimeState]
-
-
-@pytest.fixture(scope="module")
-def kubeconfig() -> Iterator[Path]:
-    try:
-        # `live_api` installs the CRD.
-        with target_cluster() as found, live_api(found):
-            yield found
-    except BinariesMissing as error:
-        pytest.skip(str(error))
-
-
-@pytest.fixture(scope="module")
-def port() -> int:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        number: int = free.getsockname()[1]
-        return number
-
-
-@pytest.fixture
-async def rig(kubeconfig: Path, tmp_path: Path, port: int) -> AsyncIterator[OperatorRig]:
-    namespace = f"operator-{uuid.uuid4().hex[:8]}"
-    async with kube_api(namespace, kubeconfig=str(kubeconfig)) as api:
-        await create_namespace(api)
-        own = tmp_path / "kubeconfig"
-        await operator_kubeconfig(api, admin=kubeconfig, path=own)
-        async with operator_rig(api, kubeconfig=own, folder=tmp_path, port=port) as found:
-            yield found
-
-
-@pytest.fixture
-def runtime(port: int) -> Iterator[Start]:
-    """Starts a runtime at an address of its own: all pods have the same port."""
-    numbers = itertools.count(2)
-    with ExitStack() as stack:
-        yield lambda: stack.enter_context(fake_runtime(f"127.0.0.{next(numbers)}", port))
-
-
-async def ready_pod(rig: OperatorRig, name: str, runtime: Start, **spec: Any) -> tuple[Json, RuntimeState]:
-    """A woken model."""
-    await rig.asleep(name, **spec)
-    await rig.want(name)
-    (pod,) = await rig.pod(name)
-    state = runtime()
-    await make_ready(rig.api, pod, address=state.address)
-    await rig.phase(name, "Ready")
-    return pod, state
-
-
-def pod_is_gone(rig: OperatorRig, pod: Json) -> Callable[[], Any]:
-    async def look() -> bool:
-        return await rig.api.get(PODS, pod["metadata"]["name"]) is None
-
-    return look
 
 
 async def test_an_applied_model_is_fetched_and_sleeps_without_a_pod(rig: OperatorRig) -> None:
@@ -117,9 +41,9 @@ async def test_what_was_fetched_is_known_after_the_jobs_pod_is_gone(rig: Operato
     assert (await rig.condition("tiny", "Cached"))["status"] == "True"
 
 
-async def test_a_wanted_model_gets_a_pod_and_is_ready_with_it(rig: OperatorRig, runtime: Start) -> None:
+async def test_a_wanted_model_gets_a_pod_and_is_ready_with_it(rig: OperatorRig, runtime: StartRuntime) -> None:
     rig.start_operator()
-    pod, _ = await ready_pod(rig, "tiny", runtime)
+    pod, _ = await rig.ready_pod("tiny", runtime)
     model = await rig.model("tiny")
     (owner,) = pod["metadata"]["ownerReferences"]
     assert (owner["uid"], owner["controller"]) == (model["metadata"]["uid"], True)
@@ -172,17 +96,19 @@ async def test_what_it_may_not_see_ends_it_with_the_servers_words(rig: OperatorR
     assert "hfmodel-operator: 403: hfmodels.hfmodel.dev is forbidden" in rig.logs()
 
 
-async def test_an_idle_model_is_asked_to_retire_and_only_then_deleted(rig: OperatorRig, runtime: Start) -> None:
+async def test_an_idle_model_is_asked_to_retire_and_only_then_deleted(rig: OperatorRig, runtime: StartRuntime) -> None:
     rig.start_operator()
-    pod, state = await ready_pod(rig, "tiny", runtime, scaling={"idleTimeout": "1s"})
-    await rig.until("the pod is deleted", pod_is_gone(rig, pod))
+    pod, state = await rig.ready_pod("tiny", runtime, scaling={"idleTimeout": "1s"})
+    await rig.until("the pod is deleted", rig.is_gone(pod))
     assert state.asked_to_retire == [1.0]
     await rig.phase("tiny", "Asleep")
 
 
-async def test_a_changed_spec_replaces_the_pod_once_the_new_one_is_ready(rig: OperatorRig, runtime: Start) -> None:
+async def test_a_changed_spec_replaces_the_pod_once_the_new_one_is_ready(
+    rig: OperatorRig, runtime: StartRuntime
+) -> None:
     rig.start_operator()
-    old, state = await ready_pod(rig, "tiny", runtime)
+    old, state = await rig.ready_pod("tiny", runtime)
     state.activity = BUSY
     await rig.change("tiny", maxLength=64)
     pods = await rig.pod("tiny", count=2)
@@ -202,7 +128,7 @@ async def test_a_failed_pod_is_explained_and_deleted(rig: OperatorRig) -> None:
     (pod,) = await rig.pod("tiny")
     word = json.dumps({"reason": "WeightsInvalid", "message": "the weights are torn", "retryable": False})
     await make_fail(rig.api, pod, state={"terminated": {"exitCode": 1, "message": word}})
-    await rig.until("the pod is deleted", pod_is_gone(rig, pod))
+    await rig.until("the pod is deleted", rig.is_gone(pod))
     ready = await rig.reason("tiny", "Ready", "WeightsInvalid")
     assert (ready["status"], ready["message"]) == ("False", "the weights are torn")
     await rig.phase("tiny", "Failed")
@@ -212,6 +138,19 @@ async def test_a_failed_pod_is_explained_and_deleted(rig: OperatorRig) -> None:
         return any(event["reason"] == "WeightsInvalid" and event["type"] == "Warning" for event in events)
 
     await rig.until("an Event tells of it", warning)
+
+
+async def test_after_a_failed_start_the_weights_are_looked_for_anew(rig: OperatorRig) -> None:
+    rig.start_operator()
+    pod = await rig.wake("tiny")
+    word = json.dumps({"reason": "ConfigInvalid", "message": "there is no config.json", "retryable": False})
+    await make_fail(rig.api, pod, state={"terminated": {"exitCode": 1, "message": word}})
+    await rig.phase("tiny", "Failed")
+    await rig.until("the pod is deleted", rig.is_gone(pod))
+    await rig.want("tiny")
+    (again,) = await rig.pod("tiny")
+    assert "initContainers" not in pod["spec"]
+    assert [container["name"] for container in again["spec"]["initContainers"]] == ["fetch"]
 
 
 async def test_an_unschedulable_pod_is_told_in_the_schedulers_words(rig: OperatorRig) -> None:
@@ -268,24 +207,24 @@ async def test_what_cannot_be_served_is_not_accepted(spec: Json, reason: str, ri
     await rig.phase("tiny", "Failed")
 
 
-async def test_a_restart_of_the_operator_is_not_idleness(rig: OperatorRig, runtime: Start) -> None:
+async def test_a_restart_of_the_operator_is_not_idleness(rig: OperatorRig, runtime: StartRuntime) -> None:
     operator = rig.start_operator()
-    pod, state = await ready_pod(rig, "tiny", runtime, scaling={"idleTimeout": "1s"})
+    pod, state = await rig.ready_pod("tiny", runtime, scaling={"idleTimeout": "1s"})
     state.activity = None
     operator.kill()
     await asyncio.to_thread(operator.wait)
     rig.start_operator()
     await rig.looked()
-    assert not await pod_is_gone(rig, pod)()
+    assert not await rig.is_gone(pod)()
     assert state.asked_to_retire == []
     state.activity = IDLE
-    await rig.until("the pod is deleted", pod_is_gone(rig, pod))
+    await rig.until("the pod is deleted", rig.is_gone(pod))
 
 
-async def test_nothing_is_written_that_is_already_so(rig: OperatorRig, runtime: Start) -> None:
+async def test_nothing_is_written_that_is_already_so(rig: OperatorRig, runtime: StartRuntime) -> None:
     rig.start_operator()
     await rig.asleep("sleeper")
-    pod, state = await ready_pod(rig, "tiny", runtime)
+    pod, state = await rig.ready_pod("tiny", runtime)
     state.activity = BUSY.model_copy(update={"running": 0, "idle_seconds": 100.0})
 
     async def versions() -> list[str]:
@@ -300,9 +239,9 @@ async def test_nothing_is_written_that_is_already_so(rig: OperatorRig, runtime: 
     assert pod["metadata"]["name"]
 
 
-async def test_whatever_is_made_goes_with_its_model(rig: OperatorRig, runtime: Start) -> None:
+async def test_whatever_is_made_goes_with_its_model(rig: OperatorRig, runtime: StartRuntime) -> None:
     rig.start_operator()
-    pod, _ = await ready_pod(rig, "tiny", runtime)
+    pod, _ = await rig.ready_pod("tiny", runtime)
     model = await rig.model("tiny")
     assert "finalizers" not in model["metadata"]
     made = [*(await rig.api.list(JOBS)).items, pod]

@@ -53,10 +53,10 @@ def model(
     gpu: str | None = None,
     **fields: Any,
 ) -> ObservedModel:
-    """A cached model; `wanted` and `released` are seconds ago; the times in `scaling` are in seconds."""
+    """A cached model; `wanted`, `released`: seconds ago; times in `scaling`: seconds; `gpu`: a profile, empty: any."""
     fields.setdefault("cached", True)
     fields.setdefault("template_hash", HASH)
-    gpus = GPU(profile=gpu) if gpu else None
+    gpus = None if gpu is None else GPU(profile=gpu or None)
     parsed = HFModelSpec(model="org/repo", gpu=gpus, scaling=_scaling(scaling or {}), **(spec or {}))
     demand = Demand(
         wanted_at=None if wanted is None else ago(wanted), released_at=None if released is None else ago(released)

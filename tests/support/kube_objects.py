@@ -9,7 +9,7 @@ from hfmodel_api.spec import HFModel
 from hfmodel_operator.cluster.api import Json
 from hfmodel_operator.cluster.labels import CONTAINER_SERVE, LABEL_ATTEMPT, LABEL_FETCH, LABEL_SOURCE
 from hfmodel_operator.cluster.settings import ClusterSettings
-from hfmodel_operator.cluster.source import source_of
+from hfmodel_operator.source import source_of
 
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
 CREATED = "2026-03-01T11:59:00Z"

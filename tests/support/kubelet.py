@@ -2,7 +2,7 @@
 
 import json
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -23,6 +23,8 @@ class RuntimeState:
     address: str
     activity: Activity | None = IDLE
     asked_to_retire: list[float] = field(default_factory=list)
+    before_retiring: Callable[[], None] | None = None  # runs once; then the caller gets no answer
+    after_retiring: Callable[[], None] | None = None
 
 
 @contextmanager
@@ -40,9 +42,19 @@ def fake_runtime(address: str, port: int) -> Iterator[RuntimeState]:
             if self.path != PATH_RETIRE or state.activity is None or state.activity.busy:
                 self._answer(409, {})
                 return
+            if self._sprung("before_retiring"):
+                return
             state.asked_to_retire.append(body["idle_for_seconds"])
             state.activity = state.activity.model_copy(update={"retired": True})
-            self._answer(200, {"retired": True})
+            if not self._sprung("after_retiring"):
+                self._answer(200, {"retired": True})
+
+        def _sprung(self, trap: str) -> bool:
+            spring = getattr(state, trap)
+            setattr(state, trap, None)
+            if spring is not None:
+                spring()
+            return spring is not None
 
         def _answer(self, status: int, body: Any) -> None:
             data = json.dumps(body).encode()
@@ -72,7 +84,7 @@ def now_text() -> str:
 async def make_ready(api: KubeApi, pod: Json, *, address: str) -> None:
     """The container runs, and its probes succeed."""
     status = {"started": True, "ready": True, "restartCount": 0, "state": {"running": {"startedAt": now_text()}}}
-    await _write(
+    await put_status(
         api,
         pod,
         {
@@ -85,33 +97,44 @@ async def make_ready(api: KubeApi, pod: Json, *, address: str) -> None:
     )
 
 
-async def make_fail(api: KubeApi, pod: Json, *, state: Json) -> None:
-    """The container that serves is in `state`, as the kubelet reports it."""
-    status = {"ready": False, "restartCount": 1, "state": state}
-    await _write(api, pod, {"phase": "Pending", "containerStatuses": [_container("serve", status)]})
+async def make_fail(api: KubeApi, pod: Json, *, state: Json, last: Json | None = None) -> None:
+    """The container that serves is in `state`, and was in `last` before, as the kubelet reports it."""
+    status = {"ready": False, "restartCount": 1, "state": state, "lastState": last or {}}
+    await put_status(api, pod, {"phase": "Pending", "containerStatuses": [_container("serve", status)]})
 
 
 async def make_fetch(api: KubeApi, pod: Json, *, state: Json) -> None:
     """The init container is in `state`."""
     status = {"ready": False, "restartCount": 0, "state": state}
-    await _write(api, pod, {"phase": "Pending", "initContainerStatuses": [_container("fetch", status)]})
+    await put_status(api, pod, {"phase": "Pending", "initContainerStatuses": [_container("fetch", status)]})
 
 
 async def make_unschedulable(api: KubeApi, pod: Json, *, message: str) -> None:
     scheduled = {"type": "PodScheduled", "status": "False", "reason": "Unschedulable", "message": message}
-    await _write(api, pod, {"phase": "Pending", "conditions": [scheduled]})
+    await put_status(api, pod, {"phase": "Pending", "conditions": [scheduled]})
+
+
+async def start_job(api: KubeApi, job: Json) -> Json:
+    """The Job controller makes the pod of a Job; no node has it yet."""
+    template = job["spec"]["template"]
+    metadata = {"name": f"{job['metadata']['name']}-x", "labels": template["metadata"]["labels"]}
+    return await api.create(PODS, {"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": template["spec"]})
+
+
+async def make_job_pod(api: KubeApi, pod: Json, *, state: Json) -> None:
+    """A node took the pod of a Job; its container is in `state`."""
+    containers = [_container("fetch", {"ready": False, "restartCount": 0, "state": state})]
+    scheduled = {"type": "PodScheduled", "status": "True"}
+    await put_status(api, pod, {"phase": "Pending", "conditions": [scheduled], "containerStatuses": containers})
 
 
 async def finish_job(api: KubeApi, job: Json, *, message: str, succeeded: bool) -> None:
     """The Job's pod ran and ended with `message`; then the Job controller saw it."""
-    template = job["spec"]["template"]
-    metadata = {"name": f"{job['metadata']['name']}-x", "labels": template["metadata"]["labels"]}
-    manifest = {"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": template["spec"]}
-    pod = await api.create(PODS, manifest)
+    pod = await start_job(api, job)
     ended = {"exitCode": 0 if succeeded else 1, "message": message, "finishedAt": now_text(), "startedAt": now_text()}
     status = {"ready": False, "restartCount": 0, "state": {"terminated": ended}}
     phase = "Succeeded" if succeeded else "Failed"
-    await _write(api, pod, {"phase": phase, "containerStatuses": [_container("fetch", status)]})
+    await put_status(api, pod, {"phase": phase, "containerStatuses": [_container("fetch", status)]})
     condition = {"type": "Complete" if succeeded else "Failed", "status": "True", "lastTransitionTime": now_text()}
     await api.patch(JOBS, job["metadata"]["name"], {"status": {"conditions": [condition]}}, part="status")
 
@@ -120,5 +143,14 @@ def _container(name: str, status: Json) -> Json:
     return {"name": name, "image": "runtime:test", "imageID": "", **status}
 
 
-async def _write(api: KubeApi, pod: Json, status: Json) -> None:
+async def bind(api: KubeApi, pod: Json, *, node: str) -> None:
+    """The scheduler gives the pod to a node, which need not be there."""
+    name, path = pod["metadata"]["name"], f"/api/v1/namespaces/{api.namespace}/pods"
+    target = {"apiVersion": "v1", "kind": "Node", "name": node}
+    binding = {"apiVersion": "v1", "kind": "Binding", "metadata": {"name": name}, "target": target}
+    await api.call("POST", f"{path}/{name}/binding", body=binding)
+
+
+async def put_status(api: KubeApi, pod: Json, status: Json) -> None:
+    """Merge `status` into that of the pod."""
     await api.patch(PODS, pod["metadata"]["name"], {"status": status}, part="status")

@@ -39,6 +39,7 @@ VALID: dict[str, dict[str, Any]] = {
     **{f"dtype {dtype}": {"dtype": str(dtype)} for dtype in Dtype},
     **{f"engine {engine}": {"engine": str(engine)} for engine in EngineName},
     "gpu": {"gpu": {"profile": "nvidia-l4"}},
+    "any gpu": {"gpu": {}},
     "most gpus": {"gpu": {"profile": "x" * 63, "count": 64}},
     "resources": {
         "resources": {
@@ -132,7 +133,6 @@ INVALID: list[tuple[str, dict[str, Any], str]] = [
     ("unknown device", {"device": "mps"}, "device"),
     ("unknown dtype", {"dtype": "int8"}, "dtype"),
     ("unknown engine", {"engine": "vllm"}, "engine"),
-    ("gpu without a profile", {"gpu": {}}, "gpu.profile"),
     ("gpu with a bad profile", {"gpu": {"profile": "L4"}}, "gpu.profile"),
     ("gpu with too long a profile", {"gpu": {"profile": "x" * 64}}, "gpu.profile"),
     ("no gpus", {"gpu": {"profile": "a", "count": 0}}, "gpu.count"),

@@ -1,6 +1,7 @@
 """A namespace with the operator at work, and what a test asks of it."""
 
 import asyncio
+import contextlib
 import os
 import signal
 import subprocess
@@ -14,16 +15,20 @@ from pathlib import Path
 from typing import Any, Final, TypeVar
 
 from hfmodel_api.names import API_VERSION, KIND, LABEL_MODEL
-from hfmodel_operator.cluster.api import CLAIMS, HFMODELS, JOBS, LEASES, PODS, Json, KubeApi
+from hfmodel_operator.cluster.api import CLAIMS, HFMODELS, JOBS, LEASES, PODS, Json, KubeApi, KubeError, Resource
 from hfmodel_operator.cluster.labels import LABEL_FETCH
-from support.kubelet import finish_job
+from support.kubelet import RuntimeState, bind, finish_job, make_ready
+from support.kubelet_scripts import Kubelet
 
 _SECONDS: Final = 30.0
 _POLL_SECONDS: Final = 0.05
 CACHE: Final = "hfmodel-cache"
+_QUOTA: Final = "none"
+QUOTAS: Final = Resource("", "v1", "resourcequotas")
 FETCHED: Final = '{"event": "done", "path": "/cache/models/org--tiny/abc", "revision": "abc", "bytes": 7}'
 
 Found = TypeVar("Found")
+StartRuntime = Callable[[], RuntimeState]
 
 
 @dataclass(slots=True)
@@ -74,6 +79,32 @@ class OperatorRig:
     def logs(self) -> str:
         return "\n".join(path.read_text(errors="replace")[-3000:] for path in sorted(self.folder.glob("*.log")))
 
+    async def said(self, number: int, words: str) -> None:
+        """Return when the operator that was started as number `number`, from 0, has said `words` in its log."""
+        log = self.folder / f"operator-{number}.log"
+
+        async def look() -> bool:
+            return words in await asyncio.to_thread(log.read_text, errors="replace")
+
+        await self.until(f"operator {number} says {words!r}", look)
+
+    async def claim(self, name: str) -> None:
+        spec = {"accessModes": ["ReadWriteMany"], "resources": {"requests": {"storage": "1Gi"}}}
+        manifest = {"apiVersion": "v1", "kind": "PersistentVolumeClaim", "metadata": {"name": name}, "spec": spec}
+        await self.api.create(CLAIMS, manifest)
+
+    async def quota(self, resource: str) -> None:
+        """Nothing more of `resource` in this namespace. The status is what the quota controller would write."""
+        hard = {"hard": {resource: "0"}}
+        manifest = {"apiVersion": "v1", "kind": "ResourceQuota", "metadata": {"name": _QUOTA}, "spec": hard}
+        await self.api.create(QUOTAS, manifest)
+        await self.api.patch(QUOTAS, _QUOTA, {"status": {**hard, "used": {resource: "0"}}}, part="status")
+
+    async def lift_quota(self) -> None:
+        quota = await self.api.get(QUOTAS, _QUOTA)
+        assert quota is not None
+        await self.api.delete(QUOTAS, _QUOTA, uid=quota["metadata"]["uid"])
+
     async def apply(self, name: str, **spec: Any) -> Json:
         manifest = {"apiVersion": API_VERSION, "kind": KIND, "metadata": {"name": name}}
         return await self.api.create(HFMODELS, {**manifest, "spec": {"model": "org/tiny", **spec}})
@@ -81,9 +112,13 @@ class OperatorRig:
     async def change(self, name: str, **spec: Any) -> None:
         await self.api.patch(HFMODELS, name, {"spec": spec})
 
-    async def want(self, name: str) -> None:
+    async def want(self, name: str) -> Json:
         at = datetime.now(UTC).isoformat().replace("+00:00", "Z")
-        await self.api.patch(HFMODELS, name, {"status": {"demand": {"wantedAt": at}}}, part="status")
+        return await self.api.patch(HFMODELS, name, {"status": {"demand": {"wantedAt": at}}}, part="status")
+
+    async def release(self, name: str) -> None:
+        at = datetime.now(UTC).isoformat().replace("+00:00", "Z")
+        await self.api.patch(HFMODELS, name, {"status": {"demand": {"releasedAt": at}}}, part="status")
 
     async def model(self, name: str) -> Json:
         found = await self.api.get(HFMODELS, name)
@@ -126,6 +161,20 @@ class OperatorRig:
         assert found is not None
         return found
 
+    async def told(self, name: str, kind: str, reason: str, *, kubelet: Kubelet) -> Json:
+        """The condition, once it has the reason; every pod meets the same `kubelet`, however often one is made."""
+
+        async def look() -> Json | None:
+            for pod in await self.pods(name):
+                with contextlib.suppress(KubeError):  # deleted meanwhile
+                    await kubelet(self.api, pod)
+            found = await self.condition(name, kind)
+            return found if found.get("reason") == reason else None
+
+        found = await self.until(f"{kind} of {name} has reason {reason}", look)
+        assert found is not None
+        return found
+
     async def pod(self, name: str, *, count: int = 1) -> tuple[Json, ...]:
         async def look() -> tuple[Json, ...]:
             pods = await self.pods(name)
@@ -147,6 +196,34 @@ class OperatorRig:
         await finish_job(self.api, job, message=FETCHED, succeeded=True)
         await self.phase(name, "Asleep")
 
+    async def wake(self, name: str, **spec: Any) -> Json:
+        """The pod of a model that is wanted (or pinned), and in the cache unless it is pinned."""
+        if spec.get("scaling", {}).get("minReplicas"):
+            await self.apply(name, **spec)
+        else:
+            await self.asleep(name, **spec)
+            await self.want(name)
+        (pod,) = await self.pod(name)
+        return pod
+
+    async def ready_pod(
+        self, name: str, runtime: StartRuntime, *, node: str = "", **spec: Any
+    ) -> tuple[Json, RuntimeState]:
+        """The pod of a woken model, and what answers there."""
+        pod = await self.wake(name, **spec)
+        if node:
+            await bind(self.api, pod, node=node)
+        state = runtime()
+        await make_ready(self.api, pod, address=state.address)
+        await self.phase(name, "Ready")
+        return pod, state
+
+    def is_gone(self, pod: Json) -> Callable[[], Awaitable[bool]]:
+        async def look() -> bool:
+            return await self.api.get(PODS, pod["metadata"]["name"]) is None
+
+        return look
+
     async def holder(self) -> str | None:
         lease = await self.api.get(LEASES, "hfmodel-operator")
         return lease["spec"].get("holderIdentity") if lease else None
@@ -161,10 +238,8 @@ async def create_namespace(api: KubeApi) -> None:
 @asynccontextmanager
 async def operator_rig(api: KubeApi, *, kubeconfig: Path, folder: Path, port: int) -> AsyncIterator[OperatorRig]:
     """The namespace of `api` with a volume for the cache; operators that the test starts end with the block."""
-    claim = {"accessModes": ["ReadWriteMany"], "resources": {"requests": {"storage": "1Gi"}}}
-    metadata = {"name": CACHE}
-    await api.create(CLAIMS, {"apiVersion": "v1", "kind": "PersistentVolumeClaim", "metadata": metadata, "spec": claim})
     rig = OperatorRig(api, kubeconfig, folder, port)
+    await rig.claim(CACHE)
     try:
         yield rig
     finally:

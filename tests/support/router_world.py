@@ -18,9 +18,9 @@ from support.live_api import LiveApi
 ROUTER = "hfmodel-router"
 # Exactly what docs/router.md lists.
 RULES = (
-    client.V1PolicyRule(api_groups=[GROUP], resources=[PLURAL], verbs=["get", "list", "watch"]),
+    client.V1PolicyRule(api_groups=[GROUP], resources=[PLURAL], verbs=["list", "watch"]),
     client.V1PolicyRule(api_groups=[GROUP], resources=[f"{PLURAL}/status"], verbs=["patch"]),
-    client.V1PolicyRule(api_groups=[""], resources=["pods"], verbs=["get", "list", "watch"]),
+    client.V1PolicyRule(api_groups=[""], resources=["pods"], verbs=["list", "watch"]),
 )
 
 

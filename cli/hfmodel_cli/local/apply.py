@@ -7,8 +7,8 @@ from hfmodel_cli.local.fetches import Fetches
 from hfmodel_cli.local.observe import wanted_hash
 from hfmodel_cli.local.pods import Pods
 from hfmodel_cli.local.registry import Registry
-from hfmodel_cli.local.template import source_of
 from hfmodel_operator.plan import CreatePod, DeletePod, Plan, RetirePod
+from hfmodel_operator.source import source_of
 
 logger = logging.getLogger(__name__)
 

@@ -14,16 +14,16 @@ import aiohttp
 from hfmodel_api.errors import InvalidManifest
 from hfmodel_cli.local.announce import Announcer, Audience
 from hfmodel_cli.local.catalog import Catalog, Defaults, Snapshot
-from hfmodel_cli.local.fetches import Fetches, FetchState, ProcessFetcher, Source
+from hfmodel_cli.local.fetches import Fetches, FetchState, ProcessFetcher
 from hfmodel_cli.local.fleet import LocalFleet
 from hfmodel_cli.local.loop import Reconciler
 from hfmodel_cli.local.pods import PodOptions, Pods
 from hfmodel_cli.local.registry import Record, Registry
-from hfmodel_cli.local.runtime_client import HttpRuntimeClient
-from hfmodel_cli.local.template import source_of
 from hfmodel_cli.local.zygote import Zygote
 from hfmodel_operator.decide import decide
 from hfmodel_operator.observed import Settings
+from hfmodel_operator.runtime_client import RuntimeClient
+from hfmodel_operator.source import Source, source_of
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -82,7 +82,7 @@ class Backend:
         self._pods = Pods(
             launcher=self._zygote,
             fetches=self._fetches,
-            client=HttpRuntimeClient(session),
+            client=RuntimeClient(session),
             owner=self._registry,
             options=PodOptions(directory=directory, log_level=options.runtime_log_level),
             now=_now,

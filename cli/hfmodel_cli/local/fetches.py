@@ -11,8 +11,6 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any, Protocol
 
-from pydantic import TypeAdapter
-
 from hfmodel_api.errors import HFModelError
 from hfmodel_api.names import SECRET_VARIABLES
 from hfmodel_api.status import CacheStatus, Reason
@@ -20,33 +18,13 @@ from hfmodel_api.wire import Failure
 from hfmodel_cli.local.failures import pod_failure, tail
 from hfmodel_cli.local.processes import start_tethered, to_the_end
 from hfmodel_operator.observed import PodFailure
+from hfmodel_operator.source import FETCHED, Fetched, Source
 
 logger = logging.getLogger(__name__)
 
 _API_KEYS = frozenset(name for name in SECRET_VARIABLES if "API_KEY" in name)
 _STOP_SECONDS = 5.0
 _LINE_LIMIT = 1 << 20
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Source:
-    """What is fetched. Models whose sources are equal share one fetch."""
-
-    model: str
-    revision: str = "main"
-    endpoint: str | None = None
-    path: str | None = None  # absolute; then model and revision only name it
-    allow_pickle: bool = False
-    trust_remote_code: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class Fetched:
-    """A complete model directory, ready to be served."""
-
-    path: str
-    revision: str | None = None  # the commit, if it came from the Hub
-    bytes: int = 0
 
 
 class FetchFailed(HFModelError):
@@ -84,7 +62,7 @@ class ProcessFetcher:
 
     async def fetch(self, source: Source, progress: Progress) -> Fetched:
         log_start = self._log.stat().st_size if self._log.exists() else 0
-        command = (*self._command, "--cache-dir", str(self._cache_dir), *_arguments(source))
+        command = (*self._command, *source.arguments(cache_dir=str(self._cache_dir)))
         with self._log.open("ab") as log:
             process = await start_tethered(
                 command,
@@ -107,20 +85,6 @@ class ProcessFetcher:
         return result
 
 
-def _arguments(source: Source) -> list[str]:
-    arguments = ["--path", source.path] if source.path else ["--model", source.model, "--revision", source.revision]
-    if source.endpoint:
-        arguments += ["--endpoint", source.endpoint]
-    if source.allow_pickle:
-        arguments.append("--allow-pickle")
-    if source.trust_remote_code:
-        arguments.append("--trust-remote-code")
-    return arguments
-
-
-_FETCHED = TypeAdapter(Fetched)
-
-
 async def _follow(lines: asyncio.StreamReader, progress: Progress) -> Fetched | None:
     """What the process reports on its standard output, up to the end. Raises FetchFailed if it reports a failure."""
     result = None
@@ -129,7 +93,7 @@ async def _follow(lines: asyncio.StreamReader, progress: Progress) -> Fetched | 
             case {"event": "progress", **numbers}:
                 progress(CacheStatus.model_validate(numbers))
             case {"event": "done", **done}:
-                result = _FETCHED.validate_python(done)
+                result = FETCHED.validate_python(done)
                 progress(CacheStatus(bytes=result.bytes, total_bytes=result.bytes))
             case {"event": "error", **failure}:
                 raise FetchFailed(pod_failure(Failure.model_validate(failure)))

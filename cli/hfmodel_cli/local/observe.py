@@ -6,8 +6,9 @@ from hfmodel_cli.local.fetches import Fetches
 from hfmodel_cli.local.pod import Pod
 from hfmodel_cli.local.pods import Pods
 from hfmodel_cli.local.registry import Record, Registry
-from hfmodel_cli.local.template import problem_of, source_of, template_hash
+from hfmodel_cli.local.template import problem_of, template_hash
 from hfmodel_operator.observed import Observed, ObservedModel
+from hfmodel_operator.source import source_of
 
 
 def observe(registry: Registry, pods: Pods, fetches: Fetches) -> Observed:

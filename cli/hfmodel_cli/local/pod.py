@@ -8,9 +8,9 @@ from typing import Protocol
 
 from hfmodel_api.spec import HFModel
 from hfmodel_api.wire import Activity
-from hfmodel_cli.local.fetches import Fetched
 from hfmodel_cli.local.processes import RuntimeProcess
 from hfmodel_operator.observed import ObservedPod, PodFailure, PodState
+from hfmodel_operator.source import Fetched
 
 
 @dataclass(slots=True, eq=False, kw_only=True)

@@ -18,12 +18,14 @@ from typing import Any
 from hfmodel_api.spec import HFModel
 from hfmodel_api.status import Reason
 from hfmodel_cli.local.failures import Evidence, explain, oom_kills
-from hfmodel_cli.local.fetches import Fetched, Fetches, FetchFailed
+from hfmodel_cli.local.fetches import Fetches, FetchFailed
 from hfmodel_cli.local.pod import Owner, Pod
 from hfmodel_cli.local.processes import Exit, Launch, Launcher, LaunchFailed, RuntimeProcess
-from hfmodel_cli.local.runtime_client import RuntimeClient
-from hfmodel_cli.local.template import environment_of, serve_settings, source_of
+from hfmodel_cli.local.template import environment_of
 from hfmodel_operator.observed import PodFailure, PodState
+from hfmodel_operator.runtime_client import RuntimeClient
+from hfmodel_operator.serving import serve_settings
+from hfmodel_operator.source import Fetched, source_of
 
 logger = logging.getLogger(__name__)
 

@@ -8,40 +8,11 @@ from typing import Any
 
 from hfmodel_api.spec import HFModel
 from hfmodel_api.status import Reason
-from hfmodel_cli.local.fetches import Source
 from hfmodel_operator.observed import PodFailure
+from hfmodel_operator.serving import serve_settings
+from hfmodel_operator.source import source_of
 
 _HASH_LENGTH = 16
-
-
-def source_of(model: HFModel) -> Source:
-    """What must be fetched for `model`. A path is absolute already (the catalog saw to it)."""
-    spec = model.spec
-    return Source(
-        model=spec.model,
-        revision=spec.revision,
-        endpoint=spec.source.hub.endpoint if spec.source.hub else None,
-        path=spec.source.path,
-        allow_pickle=spec.allow_pickle,
-        trust_remote_code=spec.trust_remote_code,
-    )
-
-
-def serve_settings(model: HFModel) -> dict[str, Any]:
-    """The settings of a runtime that follow from the spec, as JSON has them."""
-    spec = model.spec
-    return {
-        "model_id": model.id,
-        "model": spec.model,
-        "type": spec.type.value,
-        "device": spec.device.value,
-        "dtype": spec.dtype.value,
-        "engine": spec.engine.value,
-        "max_length": spec.max_length,
-        "suggested_temperature": spec.suggested_temperature,
-        "trust_remote_code": spec.trust_remote_code,
-        "allow_pickle": spec.allow_pickle,
-    }
 
 
 def environment_of(model: HFModel) -> dict[str, str]:
@@ -65,7 +36,7 @@ def problem_of(model: HFModel) -> PodFailure | None:
         message = "spec.source.pvc needs a cluster; here, name a folder of this machine in spec.source.path"
         return PodFailure(Reason.SOURCE_NOT_SUPPORTED, message, permanent=True)
     for variable in model.spec.env:
-        if variable.model_extra:
+        if variable.value_from is not None:
             message = f"spec.env: {variable.name} takes its value from a cluster; here, give it a value"
             return PodFailure(Reason.INVALID_SPEC, message, permanent=True)
     return None

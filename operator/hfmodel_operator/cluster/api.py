@@ -2,7 +2,7 @@
 
 import json
 import os
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any, Final
@@ -54,6 +54,13 @@ class KubeError(HFModelError):
         self.message = message
 
 
+class NotActive(KubeError):
+    """This process may not write any more; nothing was sent."""
+
+    def __init__(self) -> None:
+        super().__init__(0, "the Lease was lost, so nothing was sent")
+
+
 @dataclass(frozen=True, slots=True)
 class Listing:
     """All objects of a kind, and the version of the whole."""
@@ -63,11 +70,19 @@ class Listing:
 
 
 class KubeApi:
-    """Calls to one namespace. Every method raises KubeError unless it says otherwise."""
+    """Calls to one namespace. Every method raises KubeError unless it says otherwise.
 
-    def __init__(self, api: client.ApiClient, namespace: str) -> None:
+    `may_write` is asked before every call that changes something: NotActive if it says no.
+    """
+
+    def __init__(self, api: client.ApiClient, namespace: str, *, may_write: Callable[[], bool] = lambda: True) -> None:
         self._api = api
         self.namespace = namespace
+        self.may_write = may_write
+
+    def while_held(self, may_write: Callable[[], bool]) -> "KubeApi":
+        """The same for a process that acts only while it is the active one, however long it was stopped in between."""
+        return KubeApi(self._api, self.namespace, may_write=may_write)
 
     async def list(self, resource: Resource, *, labels: Mapping[str, str] | None = None) -> Listing:
         query = {"labelSelector": ",".join(f"{key}={value}" for key, value in (labels or {}).items())}
@@ -123,6 +138,8 @@ class KubeApi:
         content_type: str = "application/json",
         accept: str = "application/json",
     ) -> bytes:
+        if method != "GET" and not self.may_write():
+            raise NotActive
         headers = {"Accept": accept, "Content-Type": content_type, "User-Agent": self._api.user_agent}
         url = f"{self._api.configuration.host}{path}" + (f"?{urlencode(query)}" if query else "")
         try:

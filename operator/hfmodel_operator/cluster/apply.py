@@ -18,11 +18,11 @@ from hfmodel_operator.cluster.objects import labels_of, name_of, owner_uid, uid_
 from hfmodel_operator.cluster.observe import Look
 from hfmodel_operator.cluster.prefetch import attempt_of, is_going, outcomes_to_note, prefetch_job
 from hfmodel_operator.cluster.settings import ClusterSettings
-from hfmodel_operator.cluster.source import source_of
 from hfmodel_operator.cluster.store import Store
 from hfmodel_operator.cluster.template import new_pod_name, pod_manifest
 from hfmodel_operator.observed import ObservedModel, PodFailure
 from hfmodel_operator.plan import CreatePod, DeletePod, Plan, Prefetch, RetirePod
+from hfmodel_operator.source import source_of
 
 logger = logging.getLogger(__name__)
 
@@ -100,7 +100,7 @@ class Applier:
 
     async def _retire(self, retire: RetirePod) -> None:
         pod = next((pod for pod in self._store.all(PODS) if uid_of(pod) == retire.uid), None)
-        if pod is not None and await self._hearing.retire(pod, retire.idle_for_seconds):
+        if pod is not None and self._api.may_write() and await self._hearing.retire(pod, retire.idle_for_seconds):
             logger.info("event=pod_retired model=%s pod=%s", retire.model_id, retire.pod)
 
     async def _prefetch(self, prefetch: Prefetch, model: ObservedModel, books: dict[str, Book]) -> None:
@@ -114,7 +114,7 @@ class Applier:
         except KubeError as error:
             if error.status not in _REFUSED:
                 raise
-            failure = _refusal(error)
+            failure = _refusal(error, "Job that downloads the weights")
             books[model.model.uid] = books[model.model.uid].fetch_refused(failure, self._now())
             logger.warning("event=fetch_refused model=%s error=%s", prefetch.model_id, error)
             return
@@ -137,14 +137,15 @@ class Applier:
         self._store.remove(JOBS, uid_of(job))
 
     async def _create(self, create: CreatePod, model: ObservedModel, look: Look, books: dict[str, Book]) -> None:
-        fetched = look.fetched.get(create.model_id)
+        # After a failed start the pod looks for itself whether the weights are there: the cache may have been emptied.
+        fetched = None if model.failures else look.fetched.get(create.model_id)
         name = new_pod_name(model.model)
         try:
             pod = await self._api.create(PODS, pod_manifest(model.model, self._settings, name=name, fetched=fetched))
         except KubeError as error:
             if error.status not in _REFUSED:
                 raise
-            books[model.model.uid] = books[model.model.uid].failed(_refusal(error), self._now())
+            books[model.model.uid] = books[model.model.uid].failed(_refusal(error, "pod"), self._now())
             logger.warning("event=pod_refused model=%s error=%s", create.model_id, error)
             return
         self._store.put(PODS, pod)
@@ -164,7 +165,7 @@ class Applier:
                 raise
 
 
-def _refusal(error: KubeError) -> PodFailure:
-    """Why the server takes no such pod: a quota, a policy, or a field that only it can judge."""
+def _refusal(error: KubeError, what: str) -> PodFailure:
+    """Why the server does not take it: a quota, a policy, or a field that only it can judge."""
     reason = Reason.UNSCHEDULABLE if error.status == 403 else Reason.INVALID_SPEC
-    return PodFailure(reason, f"the cluster refused the pod: {error.message}", permanent=error.status != 403)
+    return PodFailure(reason, f"the cluster refused the {what}: {error.message}", permanent=error.status != 403)

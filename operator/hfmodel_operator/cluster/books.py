@@ -63,7 +63,9 @@ class Book:
         if any(pod.state is PodState.READY and pod.uid not in self.ready_at for pod in current):
             book = replace(book, failures=0, last_failure=None, last_failed_at=None)
         for pod in current:
-            if pod.state is PodState.FAILED and pod.failure is not None:
+            # Whether it served is what the book has, not what is left to see of the pod.
+            taken = pod.failure is not None and pod.failure.taken and pod.uid in self.ready_at
+            if pod.state is PodState.FAILED and pod.failure is not None and not taken:
                 book = book.failed(pod.failure, now, uid=pod.uid)
         return replace(
             book,

@@ -8,9 +8,11 @@ from hfmodel_api.spec import HFModel
 from hfmodel_operator.cluster.api import Json
 from hfmodel_operator.cluster.labels import CONTAINER_FETCH
 from hfmodel_operator.cluster.settings import ClusterSettings
-from hfmodel_operator.cluster.source import CACHE_MOUNT, SOURCE_MOUNT, source_of
+from hfmodel_operator.source import source_of
 
 TERMINATION_LOG: Final = "/dev/termination-log"
+CACHE_MOUNT: Final = "/cache"
+SOURCE_MOUNT: Final = "/source"
 LINK_MOUNT: Final = "/run/hfmodel"
 LINK: Final = f"{LINK_MOUNT}/model"  # a symbolic link to the model directory, which only the fetch knows
 _USER: Final = 65532  # nobody in particular; not root
@@ -42,20 +44,17 @@ def container_security() -> Json:
     }
 
 
-def image_of(model: HFModel, settings: ClusterSettings) -> str:
-    return model.spec.image or settings.image
-
-
 def fetch_container(model: HFModel, settings: ClusterSettings, *, link: bool) -> Json:
     """Brings the weights into the cache: the one container that gets the token and may write there."""
-    arguments = ["fetch", *source_of(model).arguments(), "--termination-log", TERMINATION_LOG]
+    source = source_of(model).arguments(cache_dir=CACHE_MOUNT, mount=SOURCE_MOUNT)
+    arguments = ["fetch", *source, "--termination-log", TERMINATION_LOG]
     mounts = model_mounts(model, read_only=False)
     if link:
         arguments += ["--link", LINK]
         mounts.append({"name": "link", "mountPath": LINK_MOUNT})
     return {
         "name": CONTAINER_FETCH,
-        "image": image_of(model, settings),
+        "image": model.spec.image or settings.image,  # also of a model that is served on GPUs: fetching needs none
         "imagePullPolicy": settings.image_pull_policy,
         "command": ["hfmodel-runtime"],
         "args": arguments,

@@ -7,8 +7,8 @@ from hfmodel_api.spec import HFModel
 from hfmodel_api.status import Reason
 from hfmodel_operator.cluster.api import CLAIMS, SECRETS, Resource
 from hfmodel_operator.cluster.settings import ClusterSettings
-from hfmodel_operator.cluster.source import source_of
 from hfmodel_operator.observed import PodFailure
+from hfmodel_operator.source import source_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +38,7 @@ def problem_of(model: HFModel, settings: ClusterSettings, facts: Facts, *, cache
     if spec.source.path is not None:
         message = "spec.source.path is a path of one machine, for `hfmodel up`; in a cluster, use spec.source.pvc"
         return PodFailure(Reason.SOURCE_NOT_SUPPORTED, message, permanent=True)
-    if spec.gpu is not None and spec.gpu.profile not in settings.profiles:
+    if spec.gpu is not None and spec.gpu.profile is not None and spec.gpu.profile not in settings.profiles:
         known = ", ".join(sorted(settings.profiles)) or "none"
         message = f"there is no GPU profile {spec.gpu.profile!r}; this installation has: {known}"
         return PodFailure(Reason.PROFILE_UNKNOWN, message, permanent=True)

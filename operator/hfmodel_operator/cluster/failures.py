@@ -20,6 +20,12 @@ _TAIL_LINES: Final = 5
 _PULLING: Final = frozenset({"ErrImagePull", "ImagePullBackOff", "InvalidImageName", "ErrImageNeverPull"})
 _NOT_CREATED: Final = frozenset({"CreateContainerConfigError", "CreateContainerError", "RunContainerError"})
 _NEVER_PULLED: Final = re.compile(r"not found|manifest unknown|unauthorized|denied|does not exist", re.IGNORECASE)
+# Reasons of a pod's end that kubelet, scheduler and node controller give: eviction, preemption, shutdown, loss.
+_TAKEN: Final = frozenset(
+    {"Evicted", "Preempting", "NodeLost", "NodeShutdown", "Shutdown", "Terminated", "NodeAffinity"}
+)
+_NOT_ADMITTED: Final = ("OutOf", "UnexpectedAdmissionError")  # the node had less left than the scheduler thought
+_OUT_OF_MEMORY: Final = re.compile(r"low on resource: memory|MemoryPressure")
 _SECRET: Final = re.compile(r"\bsecret\b", re.IGNORECASE)
 _CLAIM: Final = re.compile(r"persistentvolumeclaim", re.IGNORECASE)
 
@@ -35,13 +41,18 @@ def waiting_for(pod: Json) -> PodFailure | None:
 
 
 def pod_failure(pod: Json) -> PodFailure | None:
-    """Why the pod as a whole has ended, such as an eviction."""
+    """Why the pod as a whole has ended, or its node is lost."""
     status = status_of(pod)
-    if status.get("phase") not in ("Failed", "Succeeded"):
+    word = str(status.get("reason") or "")
+    if status.get("phase") not in ("Failed", "Succeeded") and word != "NodeLost":
         return None
-    message = str(status.get("message") or status.get("reason") or "its containers ended")
-    reason = Reason.OUT_OF_MEMORY if "memory" in message.lower() else Reason.CRASH_LOOP
-    return PodFailure(reason, _cut(f"the pod has ended: {message}"))
+    disrupted = condition(pod, "DisruptionTarget", "True") or {}
+    message = str(status.get("message") or disrupted.get("message") or word or "its containers ended")
+    if word in _TAKEN or disrupted or word.startswith(_NOT_ADMITTED):
+        # An eviction for want of memory is told as such: the kubelet names who used it.
+        reason = Reason.OUT_OF_MEMORY if _OUT_OF_MEMORY.search(message) else Reason.UNSCHEDULABLE
+        return PodFailure(reason, _cut(f"the cluster took the pod away: {message}"), taken=True)
+    return PodFailure(Reason.CRASH_LOOP, _cut(f"the pod has ended: {message}"))
 
 
 def container_failure(pod: Json, container: str) -> PodFailure | None:

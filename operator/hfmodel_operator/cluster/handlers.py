@@ -3,7 +3,8 @@
 Event handlers alone: they leave no finalizers and no annotations, so that nothing hangs once the operator is gone.
 """
 
-from collections.abc import Awaitable, Callable
+import itertools
+from collections.abc import Awaitable, Callable, Iterator
 from typing import Any, Final
 
 import kopf
@@ -17,6 +18,14 @@ from hfmodel_operator.cluster.store import Store
 _SERVER_TIMEOUT: Final = 300  # a watch begins anew after so long
 _CLIENT_TIMEOUT: Final = 330.0  # and is given up after so long, if the server does not end it
 _CONNECT_TIMEOUT: Final = 10.0
+_REQUEST_TIMEOUT: Final = 30.0
+
+
+class _Endless:
+    """Seconds between tries while the server is away: it comes back some time, and nobody is to wait much longer."""
+
+    def __iter__(self) -> Iterator[float]:
+        return itertools.chain((0.5, 1.0, 2.0), itertools.repeat(3.0))
 
 
 def watching(store: Store) -> kopf.OperatorRegistry:
@@ -44,6 +53,9 @@ def watch_settings() -> kopf.OperatorSettings:
     settings.watching.server_timeout = _SERVER_TIMEOUT
     settings.watching.client_timeout = _CLIENT_TIMEOUT
     settings.watching.connect_timeout = _CONNECT_TIMEOUT
+    settings.networking.request_timeout = _REQUEST_TIMEOUT
+    settings.networking.connect_timeout = _CONNECT_TIMEOUT
+    settings.networking.error_backoffs = _Endless()
     return settings
 
 

@@ -20,9 +20,9 @@ from hfmodel_operator.cluster.objects import labels_of, name_of, owner_uid, stat
 from hfmodel_operator.cluster.pod_state import Heard, observed_pod
 from hfmodel_operator.cluster.prefetch import Prefetched, is_going, prefetched
 from hfmodel_operator.cluster.settings import ClusterSettings
-from hfmodel_operator.cluster.source import Fetched, parse_fetched, source_of
 from hfmodel_operator.cluster.template import template_hash
 from hfmodel_operator.observed import Observed, ObservedModel, ObservedPod, PodFailure, Settings
+from hfmodel_operator.source import Fetched, parse_fetched, source_of
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -134,6 +134,7 @@ class _Observer:
                 pods=tuple(replace(pod, ready_at=book.ready_at.get(pod.uid, pod.ready_at)) for pod in found),
                 cached=cached,
                 fetching=fetch.running,
+                fetch_waiting=fetch.waiting,
                 cache=self._cache(fetch, fetched, pods),
                 fetch_failure=fetch.failure or refused,
                 fetch_failed_at=fetch.failed_at or (book.refused_at if refused else None),
@@ -154,7 +155,7 @@ class _Observer:
 
     def _prefetched(self, model: HFModel, uid: str) -> Prefetched:
         jobs = [job for job in self._jobs.get(model.id, ()) if owner_uid(job) == uid]
-        return prefetched(jobs, self._fetch_pods.get(model.id, ()), source=source_of(model).key)
+        return prefetched(jobs, self._fetch_pods.get(model.id, ()), source=source_of(model).key, now=self._now)
 
     def _cache(self, fetch: Prefetched, fetched: Fetched | None, pods: Iterable[Json]) -> CacheStatus | None:
         if fetched is not None:

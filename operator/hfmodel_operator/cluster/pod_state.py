@@ -95,7 +95,7 @@ def _lost(pod: Json, now: datetime) -> PodFailure | None:
     if since is None or now - since < UNREADY_LIMIT:
         return None
     text = f"the pod was ready, and then not for {UNREADY_LIMIT.seconds} s: it hangs, or its node is lost"
-    return PodFailure(Reason.CRASH_LOOP, text)
+    return PodFailure(Reason.CRASH_LOOP, text, taken=True)
 
 
 def _starting_since(pod: Json) -> datetime | None:

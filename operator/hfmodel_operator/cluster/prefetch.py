@@ -3,7 +3,7 @@
 import secrets
 from collections.abc import Iterable
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Final
 
 from hfmodel_api.names import LABEL_MANAGED_BY
@@ -11,7 +11,7 @@ from hfmodel_api.spec import HFModel
 from hfmodel_api.status import Reason
 from hfmodel_operator.cluster.api import Json
 from hfmodel_operator.cluster.containers import fetch_container, model_volumes, owner_reference, pod_basics
-from hfmodel_operator.cluster.failures import container_failure, parse_failure, said
+from hfmodel_operator.cluster.failures import container_failure, parse_failure, said, waiting_for
 from hfmodel_operator.cluster.labels import (
     ANNOTATION_OUTCOME,
     CONTAINER_FETCH,
@@ -22,11 +22,12 @@ from hfmodel_operator.cluster.labels import (
 )
 from hfmodel_operator.cluster.objects import condition, labels_of, name_of, status_of, time_at
 from hfmodel_operator.cluster.settings import ClusterSettings
-from hfmodel_operator.cluster.source import Fetched, parse_fetched, source_of
 from hfmodel_operator.observed import PodFailure
+from hfmodel_operator.source import Fetched, parse_fetched, source_of
 
 _NAME_LENGTH: Final = 63  # a Job's name becomes a label of its pods
 _JOB_NAME: Final = "job-name"
+_POD_WITHIN: Final = timedelta(seconds=10)  # the Job controller takes less, where it may
 
 
 def prefetch_job(model: HFModel, settings: ClusterSettings, *, attempt: int) -> Json:
@@ -65,13 +66,14 @@ class Prefetched:
 
     running: bool = False
     pod: str | None = None  # of the one that runs
+    waiting: PodFailure | None = None  # why the one that runs does not begin
     fetched: Fetched | None = None
     failure: PodFailure | None = None
     failed_at: datetime | None = None
     failures: int = 0
 
 
-def prefetched(jobs: Iterable[Json], pods: Iterable[Json], *, source: str) -> Prefetched:
+def prefetched(jobs: Iterable[Json], pods: Iterable[Json], *, source: str, now: datetime) -> Prefetched:
     """What is known of `source` (a key) from the Jobs of one model and their pods; the latest Job counts."""
     of_source = [job for job in jobs if labels_of(job).get(LABEL_SOURCE) == source and not is_going(job)]
     if not of_source:
@@ -81,13 +83,28 @@ def prefetched(jobs: Iterable[Json], pods: Iterable[Json], *, source: str) -> Pr
     if condition(job, "Failed", "True") is not None:
         return _failed(job, _failure(job, pod))
     if condition(job, "Complete", "True") is None:
-        stuck = None if pod is None else container_failure(pod, CONTAINER_FETCH)
-        running = Prefetched(running=True, pod=None if pod is None else name_of(pod))
-        return running if stuck is None else _failed(job, stuck)
+        return _running(job, pod, now)
     fetched = parse_fetched(outcome(job, pod))
     if fetched is None:
         return _failed(job, PodFailure(Reason.CRASH_LOOP, "the fetch ended without saying what it fetched"))
     return Prefetched(fetched=fetched)
+
+
+def _running(job: Json, pod: Json | None, now: datetime) -> Prefetched:
+    if pod is None:
+        return Prefetched(running=True, waiting=_without_pod(job, now))
+    if (stuck := container_failure(pod, CONTAINER_FETCH)) is not None:
+        return _failed(job, stuck)
+    return Prefetched(running=True, pod=name_of(pod), waiting=waiting_for(pod))
+
+
+def _without_pod(job: Json, now: datetime) -> PodFailure | None:
+    created_at = time_at(job["metadata"], "creationTimestamp")
+    if created_at is None or now - created_at < _POD_WITHIN:
+        return None
+    # Only an Event of the Job's has the server's words.
+    why = f"`kubectl describe job {name_of(job)}` says why"
+    return PodFailure(Reason.UNSCHEDULABLE, f"the Job that downloads the weights gets no pod: {why}")
 
 
 def outcome(job: Json, pod: Json | None) -> str:

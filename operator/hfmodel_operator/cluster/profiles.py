@@ -21,6 +21,7 @@ class Profile(BaseModel):
     node_selector: dict[str, str] = {}
     tolerations: tuple[dict[str, Any], ...] = ()
     runtime_class_name: str = ""
+    image: str = ""  # of the runtime; empty: the installation's
 
 
 _Profiles = TypeAdapter(dict[Annotated[str, Field(pattern=patterns.DNS_NAME, max_length=63)], Profile])

@@ -7,7 +7,7 @@ import signal
 from collections.abc import AsyncIterator, Coroutine
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, Final
 
 import aiohttp
 import kopf
@@ -20,14 +20,17 @@ from hfmodel_operator.cluster.handlers import watch_settings, watching
 from hfmodel_operator.cluster.hearing import Hearing
 from hfmodel_operator.cluster.lease import Lease
 from hfmodel_operator.cluster.loop import Reconciler
-from hfmodel_operator.cluster.runtime_client import RuntimeClient
 from hfmodel_operator.cluster.settings import ClusterSettings
 from hfmodel_operator.cluster.store import Store
 from hfmodel_operator.cluster.world import World
 from hfmodel_operator.decide import decide
 from hfmodel_operator.observed import Settings
+from hfmodel_operator.runtime_client import RuntimeClient
 
 logger = logging.getLogger(__name__)
+
+_ACTIVITY_SECONDS: Final = 1.0  # all pods are asked at every look; one that hangs must not hold up the others
+_RETIRE_SECONDS: Final = 3.0
 
 
 async def run(cluster: ClusterSettings) -> None:
@@ -64,7 +67,8 @@ def _parts(
 ) -> tuple[Coroutine[Any, Any, None], ...]:
     called = asyncio.Event()
     store = Store(called.set)
-    hearing = Hearing(RuntimeClient(session), _now)
+    client = RuntimeClient(session, timeout=_ACTIVITY_SECONDS, retire_timeout=_RETIRE_SECONDS)
+    hearing = Hearing(client, _now)
     lease = Lease(
         api,
         name=cluster.lease_name,
@@ -73,12 +77,13 @@ def _parts(
         seconds=cluster.lease_seconds,
         changed=called.set,
     )
-    applier = Applier(api, store=store, hearing=hearing, recorder=Recorder(api), settings=cluster, now=_now)
+    active = api.while_held(lambda: lease.held)
+    applier = Applier(active, store=store, hearing=hearing, recorder=Recorder(active), settings=cluster, now=_now)
     reconciler = Reconciler(
-        api=api,
+        api=active,
         store=store,
         hearing=hearing,
-        world=World(api, _now),
+        world=World(active, _now),
         applier=applier,
         lease=lease,
         decide=decide,

@@ -31,6 +31,7 @@ class ClusterSettings:
 
     namespace: str
     image: str  # of the runtime, for models that name none
+    gpu_image: str = ""  # the same for models that ask for GPUs; empty: `image`
     cache_claim: str  # the PersistentVolumeClaim that holds the cache
     identity: str = "hfmodel-operator"  # of this process, in the Lease
     profiles: Mapping[str, Profile] = field(default_factory=dict)
@@ -120,6 +121,7 @@ def _one_of(*words: str) -> Callable[[str], str]:
 
 _VARIABLES: Final[Mapping[str, tuple[str, Callable[[str], Any]]]] = {
     "HFMODEL_RUNTIME_IMAGE": ("image", str),
+    "HFMODEL_RUNTIME_GPU_IMAGE": ("gpu_image", str),
     "HFMODEL_CACHE_CLAIM": ("cache_claim", str),
     "HFMODEL_PROFILES": ("profiles", lambda text: read_profiles(Path(text))),
     "HFMODEL_BASE_URL": ("base_url", str),

@@ -15,7 +15,6 @@ from hfmodel_operator.cluster.containers import (
     TERMINATION_LOG,
     container_security,
     fetch_container,
-    image_of,
     model_mounts,
     model_volumes,
     owner_reference,
@@ -24,7 +23,8 @@ from hfmodel_operator.cluster.containers import (
 from hfmodel_operator.cluster.labels import CONTAINER_SERVE, LABEL_SOURCE, MANAGER
 from hfmodel_operator.cluster.profiles import Profile
 from hfmodel_operator.cluster.settings import ClusterSettings
-from hfmodel_operator.cluster.source import Fetched, source_of
+from hfmodel_operator.serving import serve_options, serve_settings
+from hfmodel_operator.source import Fetched, source_of
 
 PORT_NAME: Final = "http"
 _HASH_LENGTH: Final = 16
@@ -36,7 +36,7 @@ _STARTUP_SECONDS: Final = 24 * 3600
 def pod_manifest(model: HFModel, settings: ClusterSettings, *, name: str, fetched: Fetched | None) -> Json:
     """A serving pod. Without `fetched` it fetches the model itself, before it serves.
 
-    `model.spec.gpu`, if set, names a profile of `settings`.
+    `model.spec.gpu.profile`, if set, is one of `settings`.
     """
     return {
         "apiVersion": "v1",
@@ -94,7 +94,13 @@ def _pod_spec(model: HFModel, settings: ClusterSettings, fetched: Fetched | None
 
 def _profile(model: HFModel, settings: ClusterSettings) -> Profile:
     gpu = model.spec.gpu
-    return Profile() if gpu is None else settings.profiles.get(gpu.profile, Profile())
+    return Profile() if gpu is None or gpu.profile is None else settings.profiles.get(gpu.profile, Profile())
+
+
+def _image(model: HFModel, settings: ClusterSettings) -> str:
+    """The model's own, else its GPU profile's, else the installation's."""
+    for_gpus = "" if model.spec.gpu is None else _profile(model, settings).image or settings.gpu_image
+    return model.spec.image or for_gpus or settings.image
 
 
 def _serve_container(model: HFModel, settings: ClusterSettings, fetched: Fetched | None) -> Json:
@@ -103,7 +109,7 @@ def _serve_container(model: HFModel, settings: ClusterSettings, fetched: Fetched
         mounts.append({"name": "link", "mountPath": LINK_MOUNT, "readOnly": True})
     return {
         "name": CONTAINER_SERVE,
-        "image": image_of(model, settings),
+        "image": _image(model, settings),
         "imagePullPolicy": settings.image_pull_policy,
         "command": ["hfmodel-runtime"],
         "args": _serve_arguments(model, settings, fetched),
@@ -121,29 +127,17 @@ def _serve_container(model: HFModel, settings: ClusterSettings, fetched: Fetched
 
 
 def _serve_arguments(model: HFModel, settings: ClusterSettings, fetched: Fetched | None) -> list[str]:
-    spec = model.spec
     options: dict[str, Any] = {
-        "model-dir": fetched.path if fetched else LINK,
-        "model-id": model.id,
-        "model": spec.model,
-        "type": spec.type.value,
+        "model_dir": fetched.path if fetched else LINK,
+        **serve_settings(model),
+        "revision": fetched.revision if fetched else None,
         "host": "0.0.0.0",
         "port": settings.runtime_port,
-        "device": spec.device.value,
-        "dtype": spec.dtype.value,
-        "engine": spec.engine.value,
-        "suggested-temperature": spec.suggested_temperature,
-        "trust-remote-code": str(spec.trust_remote_code).lower(),
-        "allow-pickle": str(spec.allow_pickle).lower(),
-        "drain-delay": settings.drain_delay,
-        "drain-timeout": settings.drain_timeout,
-        "termination-log": TERMINATION_LOG,
+        "drain_delay": settings.drain_delay,
+        "drain_timeout": settings.drain_timeout,
+        "termination_log": TERMINATION_LOG,
     }
-    if spec.max_length is not None:
-        options["max-length"] = spec.max_length
-    if fetched is not None and fetched.revision is not None:
-        options["revision"] = fetched.revision
-    return ["serve", *(f"--{name}={value}" for name, value in options.items())]
+    return ["serve", *serve_options(options)]
 
 
 def _environment(model: HFModel) -> list[Json]:

@@ -65,7 +65,7 @@ def errors(document: Any) -> list[str]:
             {"resources": {"limits": {"cpu": 0.5}}},
             "spec.resources.limits.cpu: must be a whole number or text (got 0.5)",
         ),
-        ({"gpu": {"count": 1}}, "spec.gpu.profile: is required"),
+        ({"tokenSecretRef": {"key": "hf"}}, "spec.tokenSecretRef.name: is required"),
         ({"description": ["x" * 100]}, f"spec.description: must be text (got ['{'x' * 58}…)"),
     ],
 )

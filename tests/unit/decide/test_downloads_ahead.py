@@ -11,6 +11,8 @@ from support.decider_values import GATED, ago, at, model, plan_of, pod, settled,
 
 OFFLINE = PodFailure(Reason.HUB_UNREACHABLE, "the Hub does not answer")
 
+NO_ROOM = PodFailure(Reason.UNSCHEDULABLE, "no node has room")
+
 
 def failed(failure: PodFailure, seconds_ago: float, *, times: int = 1) -> dict[str, Any]:
     return {"fetch_failure": failure, "fetch_failed_at": ago(seconds_ago), "fetch_failures": times}
@@ -38,6 +40,12 @@ def test_weights_are_downloaded_ahead(fields: dict[str, Any], fetches: bool) -> 
     assert [prefetch.model_id for prefetch in plan.prefetches] == (["m"] if fetches else [])
 
 
+def test_what_a_download_waits_for_is_why_the_weights_are_not_there() -> None:
+    status = status_of(plan_of(model(cached=False, fetching=True, fetch_waiting=NO_ROOM)))
+    cached = next(each for each in status.conditions if each.type == "Cached")
+    assert (cached.status, cached.reason, cached.message) == ("False", Reason.UNSCHEDULABLE, "no node has room")
+
+
 def test_a_pod_that_downloads_needs_no_second_download() -> None:
     assert plan_of(model("m", pod(state=PodState.FETCHING), cached=False, wanted=1)).prefetches == ()
 
@@ -51,6 +59,9 @@ def test_the_next_look_is_when_the_download_may_be_tried_again() -> None:
     [
         pytest.param({}, Phase.FETCHING, Reason.FETCHING, id="started now"),
         pytest.param({"fetching": True}, Phase.FETCHING, Reason.FETCHING, id="under way"),
+        pytest.param(
+            {"fetching": True, "fetch_waiting": NO_ROOM}, Phase.FETCHING, Reason.UNSCHEDULABLE, id="waits for a node"
+        ),
         pytest.param(failed(OFFLINE, 0.5), Phase.FETCHING, Reason.HUB_UNREACHABLE, id="tried again"),
         pytest.param(failed(GATED, 5), Phase.FAILED, Reason.GATED_NO_TOKEN, id="failed for good"),
         pytest.param({"spec": {"cache": Cache(prefetch=False)}}, Phase.ASLEEP, Reason.ASLEEP, id="not wished for"),

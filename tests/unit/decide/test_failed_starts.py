@@ -1,6 +1,6 @@
 """What failed is tried again, later each time, and given up for as long as nobody changes anything."""
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
@@ -35,6 +35,25 @@ def test_a_failed_pod_is_deleted_and_not_replaced_in_the_same_round() -> None:
     assert (deleted(plan), created(plan)) == (["p0"], [])
     assert [delete.failure for delete in plan.deletes] == [None]
     assert "CrashLoop" in plan.deletes[0].why
+
+
+EVICTED = PodFailure(Reason.UNSCHEDULABLE, "its node has no disk left", taken=True)
+
+
+@pytest.mark.parametrize(
+    ("ready_at", "replaced"),
+    [pytest.param(ago(5), ["m"], id="after it served"), pytest.param(None, [], id="before it served")],
+)
+def test_a_pod_that_was_taken_away_is_replaced_at_once(ready_at: datetime | None, replaced: list[str]) -> None:
+    taken = pod(state=PodState.FAILED, failure=EVICTED, ready_at=ready_at)
+    plan = plan_of(model("m", taken, wanted=1))
+    assert (deleted(plan), created(plan)) == (["p0"], replaced)
+
+
+def test_a_sleeping_model_does_not_tell_of_a_pod_that_was_taken_away() -> None:
+    status = status_of(plan_of(model("m", pod(state=PodState.FAILED, failure=EVICTED, ready_at=ago(5)))))
+    ready = next(each for each in status.conditions if each.type == "Ready")
+    assert (status.phase, ready.message) == (Phase.ASLEEP, "no pod; the next request wakes it")
 
 
 @pytest.mark.parametrize(

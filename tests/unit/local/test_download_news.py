@@ -7,9 +7,10 @@ import pytest
 
 from hfmodel_api.status import CacheStatus, Reason
 from hfmodel_cli.local.announce import Announcer, News
-from hfmodel_cli.local.fetches import Fetched, FetchState
+from hfmodel_cli.local.fetches import FetchState
 from hfmodel_cli.local.registry import Registry
 from hfmodel_operator.observed import PodFailure
+from hfmodel_operator.source import Fetched
 from support.local_values import NOON, hfmodel
 
 

@@ -10,8 +10,9 @@ from pathlib import Path
 import pytest
 
 from hfmodel_api.status import CacheStatus, Reason
-from hfmodel_cli.local.fetches import Fetched, Fetches, FetchFailed, ProcessFetcher, Progress, Source
+from hfmodel_cli.local.fetches import Fetches, FetchFailed, ProcessFetcher, Progress
 from hfmodel_operator.observed import PodFailure
+from hfmodel_operator.source import Fetched, Source
 from support.alive import alive, eventually
 from support.local_values import NOON
 

@@ -12,12 +12,13 @@ import aiohttp
 import pytest
 
 from hfmodel_api.status import Reason
-from hfmodel_cli.local.fetches import Fetched, Fetches, FetchFailed, Progress, Source
+from hfmodel_cli.local.fetches import Fetches, FetchFailed, Progress
 from hfmodel_cli.local.pod import Pod
 from hfmodel_cli.local.pods import PodOptions, Pods
-from hfmodel_cli.local.runtime_client import HttpRuntimeClient
 from hfmodel_cli.local.zygote import Zygote
 from hfmodel_operator.observed import PodFailure, PodState
+from hfmodel_operator.runtime_client import RuntimeClient
+from hfmodel_operator.source import Fetched, Source
 from support.alive import alive, eventually
 from support.local_values import Clock, hfmodel
 
@@ -90,7 +91,7 @@ async def world(zygote: Zygote, tmp_path: Path) -> AsyncIterator[World]:
         pods = Pods(
             launcher=zygote,
             fetches=Fetches(fetcher, now=clock, changed=lambda _: None),
-            client=HttpRuntimeClient(session, timeout=0.5),
+            client=RuntimeClient(session, timeout=0.5),
             owner=books,
             options=PodOptions(directory=tmp_path, drain_timeout=0.2, grace=0.1),
             now=clock,

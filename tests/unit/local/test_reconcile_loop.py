@@ -9,14 +9,15 @@ import aiohttp
 import pytest
 
 from hfmodel_api.status import HFModelStatus, Phase
-from hfmodel_cli.local.fetches import Fetched, Fetches, Progress, Source
+from hfmodel_cli.local.fetches import Fetches, Progress
 from hfmodel_cli.local.loop import Reconciler
 from hfmodel_cli.local.pods import PodOptions, Pods
 from hfmodel_cli.local.processes import Launch, LaunchFailed, RuntimeProcess
 from hfmodel_cli.local.registry import Registry
-from hfmodel_cli.local.runtime_client import HttpRuntimeClient
 from hfmodel_operator.observed import Observed, Settings
 from hfmodel_operator.plan import CreatePod, DeletePod, Plan, Prefetch, RetirePod
+from hfmodel_operator.runtime_client import RuntimeClient
+from hfmodel_operator.source import Fetched, Source
 from support.alive import eventually
 from support.local_values import NOON, hfmodel
 
@@ -48,7 +49,7 @@ class Loop:
         self.pods = Pods(
             launcher=NoLauncher(),
             fetches=self.fetches,
-            client=HttpRuntimeClient(session),
+            client=RuntimeClient(session),
             owner=self.registry,
             options=PodOptions(directory=directory),
             now=lambda: NOON,

@@ -13,9 +13,9 @@ from hfmodel_operator.cluster.facts import Need
 from hfmodel_operator.cluster.labels import ANNOTATION_OUTCOME
 from hfmodel_operator.cluster.observe import Look, Picture, observe
 from hfmodel_operator.cluster.prefetch import outcomes_to_note
-from hfmodel_operator.cluster.source import source_of
 from hfmodel_operator.cluster.template import template_hash
 from hfmodel_operator.observed import ObservedModel, PodState, Settings
+from hfmodel_operator.source import source_of
 from support.kube_objects import (
     NOON,
     READY,
@@ -120,6 +120,33 @@ def test_why_a_fetch_failed(job: Json, pods: tuple[Json, ...], reason: Reason, p
     assert (model.fetch_failures, model.fetch_failed_at) == (3, NOON - timedelta(seconds=20))
 
 
+UNSCHEDULED = {"type": "PodScheduled", "status": "False", "reason": "Unschedulable", "message": "full"}
+WAITING_POD: Json = {
+    **fetch_pod(RUNNING),
+    "status": {
+        "conditions": [{"type": "PodScheduled", "status": "False", "reason": "Unschedulable", "message": "full"}]
+    },
+}
+
+
+@pytest.mark.parametrize(
+    ("pods", "created", "says"),
+    [
+        pytest.param((fetch_pod(RUNNING),), 60, "", id="nothing, it runs"),
+        pytest.param((WAITING_POD,), 1, "full", id="a node"),
+        pytest.param((), 10, "kubectl describe job tiny-fetch-1", id="a pod"),
+        pytest.param((), 9, "", id="nothing, it is new"),
+    ],
+)
+def test_what_a_fetch_job_waits_for(pods: tuple[Json, ...], created: float, says: str) -> None:
+    job = job_object(hfmodel())
+    job["metadata"]["creationTimestamp"] = (NOON - timedelta(seconds=created)).isoformat()
+    model = seen(jobs=(job,), pods=pods)
+    assert model.fetching
+    waits_for = model.fetch_waiting.message if model.fetch_waiting is not None else ""
+    assert (says in waits_for, bool(waits_for)) == (True, bool(says))
+
+
 def test_a_job_of_another_source_says_nothing() -> None:
     model = seen(jobs=(job_object(hfmodel(revision="v1"), ended="Complete", annotations={ANNOTATION_OUTCOME: DONE}),))
     assert (model.cached, model.fetching) == (False, False)
@@ -178,6 +205,18 @@ def test_a_failed_pod_is_counted_once() -> None:
     assert (model.failures, model.last_failed_at) == (1, NOON)
     assert model.last_failure is not None
     assert model.last_failure.reason is Reason.NO_SPACE
+
+
+EVICTED = pod_object(template_hash=HASH, phase="Failed", reason="Evicted")
+
+
+def test_a_pod_that_served_and_was_taken_away_is_no_failure() -> None:
+    served = look(pods=(pod_object(template_hash=HASH, containers=[serving()], conditions=[READY]),))
+    assert seen(pods=(EVICTED,), books=served.books).failures == 0
+
+
+def test_a_pod_that_was_taken_away_before_it_served_is_a_failed_start() -> None:
+    assert seen(pods=(EVICTED,)).failures == 1
 
 
 def test_a_ready_pod_ends_the_count() -> None:

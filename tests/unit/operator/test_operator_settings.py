@@ -22,9 +22,14 @@ def test_a_pod_watches_its_own_namespace_unless_told() -> None:
 
 def test_profiles_come_from_a_file(tmp_path: Path) -> None:
     path = tmp_path / "profiles.yaml"
-    path.write_text("a100:\n  resourceName: nvidia.com/gpu\n  nodeSelector: {gpu: a100}\n")
+    path.write_text("a100:\n  resourceName: nvidia.com/gpu\n  nodeSelector: {gpu: a100}\n  image: runtime:a100\n")
     settings = settings_from_environment({**LEAST, "HFMODEL_PROFILES": str(path)})
-    assert settings.profiles["a100"].node_selector == {"gpu": "a100"}
+    profile = settings.profiles["a100"]
+    assert (profile.node_selector, profile.image) == ({"gpu": "a100"}, "runtime:a100")
+
+
+def test_gpus_may_have_an_image_of_their_own() -> None:
+    assert settings_from_environment({**LEAST, "HFMODEL_RUNTIME_GPU_IMAGE": "runtime:gpu"}).gpu_image == "runtime:gpu"
 
 
 @pytest.mark.parametrize(

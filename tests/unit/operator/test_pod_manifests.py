@@ -11,8 +11,8 @@ from hfmodel_operator.cluster.labels import LABEL_FETCH
 from hfmodel_operator.cluster.prefetch import prefetch_job
 from hfmodel_operator.cluster.profiles import Profile
 from hfmodel_operator.cluster.settings import ClusterSettings, TokenSecret
-from hfmodel_operator.cluster.source import Fetched
 from hfmodel_operator.cluster.template import pod_manifest, template_hash
+from hfmodel_operator.source import Fetched
 from support.kube_objects import SETTINGS, hfmodel
 
 A100 = Profile(
@@ -107,6 +107,34 @@ def test_a_gpu_profile_says_where_the_pod_runs() -> None:
     assert spec["tolerations"] == [{"key": "gpu", "operator": "Exists"}]
     assert spec["runtimeClassName"] == "nvidia"
     assert serve(manifest)["resources"] == {"requests": {"nvidia.com/gpu": 2}, "limits": {"nvidia.com/gpu": 2}}
+
+
+def test_any_gpu_will_do_where_no_profile_is_named() -> None:
+    manifest = pod(settings=WITH_GPUS, gpu={"count": 2})
+    assert serve(manifest)["resources"] == {"requests": {"nvidia.com/gpu": 2}, "limits": {"nvidia.com/gpu": 2}}
+    assert not {"nodeSelector", "tolerations", "runtimeClassName"} & set(manifest["spec"])
+
+
+IMAGES = replace(SETTINGS, gpu_image="gpu:1", profiles={"plain": Profile(), "rocm": Profile(image="rocm:1")})
+
+
+@pytest.mark.parametrize(
+    ("spec", "settings", "serves", "fetches"),
+    [
+        pytest.param({}, IMAGES, "runtime:1", "runtime:1", id="no GPU"),
+        pytest.param({"gpu": {}}, IMAGES, "gpu:1", "runtime:1", id="any GPU"),
+        pytest.param({"gpu": {"profile": "plain"}}, IMAGES, "gpu:1", "runtime:1", id="a profile without an image"),
+        pytest.param({"gpu": {"profile": "rocm"}}, IMAGES, "rocm:1", "runtime:1", id="a profile with an image"),
+        pytest.param({"gpu": {}}, SETTINGS, "runtime:1", "runtime:1", id="an installation without a GPU image"),
+        pytest.param({"gpu": {"profile": "rocm"}, "image": "own:1"}, IMAGES, "own:1", "own:1", id="the model's own"),
+    ],
+)
+def test_gpus_have_an_image_of_their_own(spec: Json, settings: ClusterSettings, serves: str, fetches: str) -> None:
+    manifest = pod(fetched=None, settings=settings, **spec)
+    assert serve(manifest)["image"] == serves
+    assert [container["image"] for container in manifest["spec"]["initContainers"]] == [fetches]
+    job = prefetch_job(hfmodel(**spec), settings, attempt=1)
+    assert [container["image"] for container in job["spec"]["template"]["spec"]["containers"]] == [fetches]
 
 
 def test_the_pod_belongs_to_its_model() -> None:

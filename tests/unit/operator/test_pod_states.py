@@ -163,6 +163,20 @@ LAST: Any = {"lastState": {"terminated": {"exitCode": 3, "message": "one\ntwo\n\
             False,
             id="not ready for a minute",
         ),
+        pytest.param(
+            pod_object(phase="Failed", reason="OutOfnvidia.com/gpu", message="Node didn't have enough resource"),
+            Reason.UNSCHEDULABLE,
+            "the cluster took the pod away: Node didn't have enough resource",
+            False,
+            id="not admitted by its node",
+        ),
+        pytest.param(
+            pod_object(phase="Failed", message="its deadline has passed"),
+            Reason.CRASH_LOOP,
+            "the pod has ended: its deadline has passed",
+            False,
+            id="ended for another reason",
+        ),
     ],
 )
 def test_why_a_pod_failed(pod: Json, reason: Reason, says: str, permanent: bool) -> None:
@@ -170,6 +184,26 @@ def test_why_a_pod_failed(pod: Json, reason: Reason, says: str, permanent: bool)
     assert found.state is PodState.FAILED
     assert found.failure is not None
     assert (found.failure.reason, found.failure.permanent) == (reason, permanent)
+    assert says in found.failure.message
+
+
+PREEMPTED = {"type": "DisruptionTarget", "status": "True", "message": "preempted by a pod of higher priority"}
+
+
+@pytest.mark.parametrize(
+    ("status", "says"),
+    [
+        pytest.param({"phase": "Failed", "reason": "Evicted", "message": "disk pressure"}, "disk", id="evicted"),
+        pytest.param({"phase": "Failed", "reason": "Terminated", "message": "shutdown"}, "shutdown", id="shut down"),
+        pytest.param({"phase": "Failed", "conditions": [PREEMPTED]}, "higher priority", id="preempted"),
+        pytest.param({"phase": "Running", "reason": "NodeLost"}, "NodeLost", id="its node is lost"),
+    ],
+)
+def test_a_pod_that_was_taken_away_is_told_from_one_that_failed(status: Json, says: str) -> None:
+    found = observed_pod(pod_object(containers=[serving()], **status), Heard(), NOON)
+    assert found.state is PodState.FAILED
+    assert found.failure is not None
+    assert (found.failure.taken, found.failure.permanent) == (True, False)
     assert says in found.failure.message
 
 

@@ -1,4 +1,4 @@
-"""What has to be fetched for a model, and what came of it."""
+"""What has to be fetched for a model, on a cluster and on one machine alike, and what came of it. Pure."""
 
 import hashlib
 import json
@@ -9,20 +9,18 @@ from pydantic import TypeAdapter, ValidationError
 
 from hfmodel_api.spec import HFModel
 
-CACHE_MOUNT: Final = "/cache"
-SOURCE_MOUNT: Final = "/source"
 _KEY_LENGTH: Final = 16
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Source:
-    """Models whose sources are equal have the same weights."""
+    """Models whose sources are equal have the same weights, and share one fetch."""
 
     model: str
-    revision: str
+    revision: str = "main"
     endpoint: str | None = None
-    claim: str | None = None  # the volume that has it already; then model and revision only name it
-    path: str | None = None  # on that volume
+    claim: str | None = None  # the volume that has it already
+    path: str | None = None  # on that volume, or of this machine; then model and revision only name it
     allow_pickle: bool = False
     trust_remote_code: bool = False
 
@@ -31,10 +29,10 @@ class Source:
         """Short enough for a label."""
         return hashlib.sha256(json.dumps(asdict(self), sort_keys=True).encode()).hexdigest()[:_KEY_LENGTH]
 
-    def arguments(self) -> list[str]:
-        """For `hfmodel-runtime fetch`."""
+    def arguments(self, *, cache_dir: str, mount: str = "") -> list[str]:
+        """For `hfmodel-runtime fetch`. `mount`: where the volume of the path is, if it is on one."""
         if self.path is not None:
-            arguments = ["--path", f"{SOURCE_MOUNT}/{self.path.lstrip('/')}"]
+            arguments = ["--path", f"{mount}/{self.path.lstrip('/')}" if mount else self.path]
         else:
             arguments = ["--model", self.model, "--revision", self.revision]
         if self.endpoint:
@@ -43,10 +41,11 @@ class Source:
             arguments.append("--allow-pickle")
         if self.trust_remote_code:
             arguments.append("--trust-remote-code")
-        return ["--cache-dir", CACHE_MOUNT, *arguments]
+        return ["--cache-dir", cache_dir, *arguments]
 
 
 def source_of(model: HFModel) -> Source:
+    """On one machine, a path is absolute already: the catalogue saw to it."""
     spec = model.spec
     pvc = spec.source.pvc
     return Source(
@@ -54,7 +53,7 @@ def source_of(model: HFModel) -> Source:
         revision=spec.revision,
         endpoint=spec.source.hub.endpoint if spec.source.hub else None,
         claim=pvc.claim_name if pvc else None,
-        path=pvc.path if pvc else None,
+        path=pvc.path if pvc else spec.source.path,
         allow_pickle=spec.allow_pickle,
         trust_remote_code=spec.trust_remote_code,
     )
@@ -62,20 +61,20 @@ def source_of(model: HFModel) -> Source:
 
 @dataclass(frozen=True, slots=True)
 class Fetched:
-    """A complete model directory, as the containers see it."""
+    """A complete model directory, as those who serve it see it."""
 
     path: str
     revision: str | None = None  # the commit, if it came from the Hub
     bytes: int = 0
 
 
-_FETCHED = TypeAdapter(Fetched)
+FETCHED: Final = TypeAdapter(Fetched)
 
 
 def parse_fetched(message: str) -> Fetched | None:
     """What a fetch that succeeded left as its last line; None if that is not what it says."""
     lines = message.strip().splitlines()
     try:
-        return _FETCHED.validate_json(lines[-1]) if lines else None
+        return FETCHED.validate_json(lines[-1]) if lines else None
     except ValidationError:
         return None
