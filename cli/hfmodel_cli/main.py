@@ -19,10 +19,15 @@ _COMMANDS = {
     "up": _Command("hfmodel_cli.commands.up:up", "Serve a catalogue of models on this machine, without a cluster."),
     "validate": _Command("hfmodel_cli.commands.validate:validate", "Check manifests against the schema."),
     "list": _Command("hfmodel_cli.commands.list_models:list_models", "List the models of a server."),
+    "cache": _Command("hfmodel_cli.commands.cache:cache", "See what is downloaded, and delete what nobody needs."),
     "load": _Command("hfmodel_cli.commands.load:load", "Wake a model, and wait until it is ready."),
     "unload": _Command("hfmodel_cli.commands.load:unload", "Let a model go to sleep."),
     "generate": _Command("hfmodel_cli.commands.generate:generate", "Continue a text."),
     "chat": _Command("hfmodel_cli.commands.chat:chat", "Chat with a model."),
+    "import": _Command(
+        "hfmodel_cli.commands.import_models:import_models", "Turn an old server's models.yaml into manifests."
+    ),
+    "export": _Command("hfmodel_cli.commands.export_models:export_models", "Print models as such a models.yaml."),
 }
 
 

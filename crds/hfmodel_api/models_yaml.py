@@ -4,9 +4,10 @@ What has no equivalent is said in `notes`, one sentence each, never dropped in s
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
+from difflib import get_close_matches
 from enum import StrEnum
 from pathlib import Path, PurePosixPath
 from typing import Annotated, Any
@@ -22,7 +23,7 @@ from hfmodel_api.spec import Device, Dtype, HFModel
 from hfmodel_api.validation import field_errors
 
 # The old name of a model's field, and the new.
-_FIELDS = {
+FIELDS: Mapping[str, str] = {
     "name": "model",
     "type": "type",
     "size": "size",
@@ -73,6 +74,7 @@ class ModelsYaml:
     settings: OldSettings = field(default_factory=OldSettings)
     notes: tuple[str, ...] = ()
     errors: tuple[InvalidManifest, ...] = ()
+    old_ids: Mapping[str, str] = field(default_factory=dict)  # what a model was called in the file, by its id
 
 
 @dataclass(slots=True)
@@ -85,8 +87,11 @@ class _Findings:
         self.errors.append(InvalidManifest(errors, origin=self.origin))
 
 
-def load_models_yaml(path: Path) -> ModelsYaml:
-    """The models and settings of the file at `path`; never raises for what is in it."""
+def load_models_yaml(path: Path, *, settings: Mapping[str, Any] | None = None) -> ModelsYaml:
+    """The models and settings of the file at `path`; never raises for what is in it.
+
+    `settings` win over those of the file, as the old server's environment did.
+    """
     read = read_documents(path)
     if read.errors:
         return ModelsYaml(errors=read.errors)
@@ -94,7 +99,11 @@ def load_models_yaml(path: Path) -> ModelsYaml:
     if len(documents) != 1 or not is_models_yaml(documents[0]):
         error = FieldError("models", "is required: a mapping of ids to models")
         return ModelsYaml(errors=(InvalidManifest((error,), origin=str(path)),))
-    return read_models_yaml(documents[0], origin=str(path))
+    document = documents[0]
+    own = document.get("settings") or {}
+    if settings and isinstance(own, dict):
+        document = {**document, "settings": {**own, **settings}}
+    return read_models_yaml(document, origin=str(path))
 
 
 def is_models_yaml(document: Any) -> bool:
@@ -109,16 +118,17 @@ def read_models_yaml(document: Mapping[str, Any], *, origin: str) -> ModelsYaml:
     findings = _Findings(origin)
     settings = _settings(document.get("settings") or {}, findings)
     models: dict[str, HFModel] = {}
+    old_ids: dict[str, str] = {}
     for old_id, entry in document["models"].items():
         model = _model(str(old_id), entry, settings, findings)
         if model is not None and model.id in models:
             findings.refuse(FieldError(f"models.{old_id}", f"becomes the id {model.id!r}, which another model has"))
         elif model is not None:
-            models[model.id] = model
+            models[model.id], old_ids[model.id] = model, str(old_id)
     gated = [model.id for model in models.values() if model.spec.gated]
     if gated:
         findings.notes.append(f"gated, so a download needs HF_TOKEN or spec.tokenSecretRef: {', '.join(gated)}")
-    return ModelsYaml(tuple(models.values()), settings, tuple(findings.notes), tuple(findings.errors))
+    return ModelsYaml(tuple(models.values()), settings, tuple(findings.notes), tuple(findings.errors), old_ids)
 
 
 def _settings(document: Any, findings: _Findings) -> OldSettings:
@@ -129,7 +139,7 @@ def _settings(document: Any, findings: _Findings) -> OldSettings:
         if name in _GONE and value != _GONE[name][0]:
             findings.notes.append(f"settings.{name} has no equivalent: {_GONE[name][1]}")
         elif name not in _GONE and name not in OldSettings.model_fields:
-            findings.notes.append(f"settings.{name} is not known and was ignored")
+            findings.notes.append(_unknown("settings", name, [*_GONE, *OldSettings.model_fields]))
     given = {name: value for name, value in document.items() if value is not None}
     for name, allowed in _CHOICES.items():
         value = given[name] = str(given.get(name, "auto")).removeprefix("torch.")
@@ -145,13 +155,13 @@ def _settings(document: Any, findings: _Findings) -> OldSettings:
 
 def _model(old_id: str, entry: Any, settings: OldSettings, findings: _Findings) -> HFModel | None:
     path = f"models.{old_id}"
-    name = _valid_id(old_id)
+    name = new_id(old_id)
     if not isinstance(entry, dict) or not name:
         findings.refuse(FieldError(path, "must be a mapping" if name else "has an id without a letter or digit"))
         return None
     if name != old_id:
         findings.notes.append(f"{path}: the id becomes {name!r}, as names in Kubernetes have it")
-    findings.notes += [f"{path}.{key} is not known and was ignored" for key in entry if key not in _FIELDS]
+    findings.notes += [_unknown(path, key, FIELDS) for key in entry if key not in FIELDS]
     manifest = {"apiVersion": API_VERSION, "kind": KIND, "metadata": {"name": name}}
     try:
         return parse_manifest({**manifest, "spec": _spec(entry, settings)})
@@ -160,18 +170,34 @@ def _model(old_id: str, entry: Any, settings: OldSettings, findings: _Findings) 
         return None
 
 
-def _valid_id(old_id: str) -> str:
-    parts = (re.sub(r"[^a-z0-9]+", "-", part).strip("-") for part in old_id.lower().split("."))
+def _unknown(path: str, key: str, known: Iterable[str]) -> str:
+    close = get_close_matches(key, known, n=1)
+    return f"{path}.{key} is not known and was ignored" + (f"; did you mean {close[0]}?" if close else "")
+
+
+def new_id(old_id: str) -> str:
+    """The name in Kubernetes that stands for the id of a models.yaml; empty if no letter or digit is in it."""
+    parts = (re.sub(r"[^a-z0-9-]+", "-", part).strip("-") for part in old_id.lower().split("."))
     return ".".join(filter(None, parts))[:ID_MAX_LENGTH].rstrip("-.")
 
 
 def _spec(entry: Mapping[str, Any], settings: OldSettings) -> dict[str, Any]:
-    spec = {new: entry[old] for old, new in _FIELDS.items() if entry.get(old) is not None}
-    where = spec.get("model")
-    if isinstance(where, str) and where.startswith(("/", "./", "../", "~")):
-        # The old server handed the name to from_pretrained, which takes a folder as well.
-        spec |= {"source": {"path": where}, "model": re.sub(r"[^\w.-]+", "-", PurePosixPath(where).name).lstrip(".-")}
+    spec = {new: entry[old] for old, new in FIELDS.items() if entry.get(old) is not None}
+    name = spec.get("model")
+    folder = source_of_name(name) if isinstance(name, str) else None
+    if folder is not None:
+        spec["model"], spec["source"] = folder[0], {"path": folder[1]}
     return spec | {name: value for name, (value, old) in _from_settings(settings).items() if value != old}
+
+
+def source_of_name(name: str) -> tuple[str, str] | None:
+    """`spec.model` and `spec.source.path` for the `name` of a models.yaml that is a folder; None for a repo id.
+
+    The old server handed the name to from_pretrained, which takes both.
+    """
+    if not name.startswith(("/", "./", "../", "~")):
+        return None
+    return re.sub(r"[^\w.-]+", "-", PurePosixPath(name).name).lstrip(".-"), name
 
 
 def _from_settings(settings: OldSettings) -> dict[str, tuple[Any, Any]]:
@@ -186,5 +212,5 @@ def _from_settings(settings: OldSettings) -> dict[str, tuple[Any, Any]]:
 
 def _old_path(path: str, new_path: str) -> str:
     """Where the user finds the field at fault: the old name of a spec's field."""
-    names = {f"spec.{new}": f"{path}.{old}" for old, new in _FIELDS.items()}
+    names = {f"spec.{new}": f"{path}.{old}" for old, new in FIELDS.items()}
     return names.get(new_path, f"{path}: {new_path}")

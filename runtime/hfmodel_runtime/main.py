@@ -1,4 +1,4 @@
-"""`hfmodel-runtime`: serve one model, fetch one, or be the parent that serving processes are forked from."""
+"""`hfmodel-runtime`: serve one model, fetch one, tend the cache, or be the parent of forked serving processes."""
 
 import logging
 import os
@@ -7,10 +7,11 @@ from collections.abc import Sequence
 from importlib.metadata import version
 from typing import NoReturn
 
-_USAGE = """usage: hfmodel-runtime {serve,fetch,zygote} [options]
+_USAGE = """usage: hfmodel-runtime {serve,fetch,cache,zygote} [options]
 
   serve    serve one model directory over HTTP
   fetch    download or convert a model into the cache
+  cache    look at the cache, and take out of it what nobody needs
   zygote   fork serving processes on request (used by `hfmodel up`)
 
 `hfmodel-runtime COMMAND --help` lists the options of a command.
@@ -27,6 +28,10 @@ def main(argv: Sequence[str] | None = None) -> int:
             from hfmodel_runtime.fetch.cli import main as fetch
 
             return fetch(rest)
+        case ["cache", *rest]:
+            from hfmodel_runtime.fetch.cache_cli import main as cache
+
+            return cache(rest)
         case ["zygote", *rest]:
             from hfmodel_runtime.zygote import main as zygote
 

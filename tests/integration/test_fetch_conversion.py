@@ -10,10 +10,13 @@ from typing import Any
 import pytest
 import torch
 from huggingface_hub import close_session
+from safetensors import SafetensorError
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from hfmodel_api.status import Reason
 from hfmodel_runtime.fetch import Fetched, FetchFailure, FetchRequest, Progress, Stage, fetch
+from hfmodel_runtime.fetch.convert import convert
+from hfmodel_runtime.fetch.selection import SourceFile, select
 from support.hub_server import HubRepo, HubServer
 from support.tiny_weights import CHAT_TEMPLATE, TOKENS, greedy, logits, tiny_gpt2, tiny_llama, write_gguf
 
@@ -202,6 +205,29 @@ def test_an_architecture_that_cannot_be_converted_is_named(cache: Path, tmp_path
     found = failure(cache, path).failure
     assert found.reason is Reason.ARCHITECTURE_NOT_SUPPORTED
     assert "clip" in found.message
+
+
+@pytest.mark.parametrize("made_anew", [False, True], ids=["gone", "made-anew"])
+def test_a_conversion_that_another_one_takes_away_is_never_half_a_model(
+    cache: Path, gpt2: Any, tmp_path: Path, *, made_anew: bool
+) -> None:
+    source = tmp_path / "source"
+    write_pickle(gpt2, source)
+    (source / "tokenizer.json").write_text("{}")
+    files = [SourceFile(path=path.name, size=path.stat().st_size) for path in source.iterdir()]
+    selection = select(files, model="m")
+
+    def another(directory: Path, **_: object) -> None:
+        # As one that runs at the same time does where the volume has no locks.
+        convert(selection, source, cache, allow_pickle=False)
+        if made_anew:
+            directory.mkdir()
+            shutil.copy(source / "config.json", directory)
+
+    with pytest.raises((FileNotFoundError, SafetensorError)):
+        convert(selection, source, cache, allow_pickle=False, ensure=another)
+    (whole,) = cache.iterdir()
+    assert {path.name for path in whole.iterdir()} >= {"config.json", "tokenizer.json", "model.safetensors"}
 
 
 def test_a_broken_pickle_is_refused_and_leaves_nothing(cache: Path, gpt2: Any, tmp_path: Path) -> None:

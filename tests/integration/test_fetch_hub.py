@@ -194,6 +194,19 @@ def test_a_hub_that_stumbles_is_asked_again(cache: Path, path: str, status: int)
         get(hub, cache)
 
 
+def test_a_server_that_falls_silent_is_left_and_the_download_goes_on(cache: Path) -> None:
+    repo = HubRepo(files=tiny_model(**{"model.safetensors": safetensors(50_000)}))
+    impatient = Retry(attempts=3, base_seconds=0.01, silence_seconds=0.5)
+    with HubServer({MODEL: repo}) as hub:
+        hub.fail("model.safetensors", Hold(after=20_000), Hold(after=5000))
+        request = FetchRequest(model=MODEL, endpoint=hub.url, cache_dir=cache)
+        fetched = fetch(request, progress=lambda _: None, retry=impatient)
+        ranges = [seen.range for seen in hub.gets("model.safetensors")]
+    assert ranges == [None, "bytes=20000-", "bytes=25000-"]
+    assert fetched.work.retries == 2
+    assert (fetched.path / "model.safetensors").read_bytes() == repo.files["model.safetensors"]
+
+
 def test_a_file_that_arrives_damaged_is_fetched_again(cache: Path) -> None:
     repo = HubRepo(files=tiny_model())
     with HubServer({MODEL: repo}) as hub:
@@ -274,6 +287,8 @@ def test_what_the_hub_refuses_becomes_a_reason_and_an_advice(
     with HubServer({MODEL: served}, tokens=frozenset({OTHER})) as hub:
         found = failure(hub, cache, **options).failure
         assert hub.gets("model.safetensors") == []
+        asked = [(seen.method, seen.path) for seen in hub.requests]
+    assert len(asked) == len(set(asked)), "to ask again cannot help"
     assert (found.reason, found.retryable) == (reason, False)
     assert [text for text in says if text not in found.message] == []
 

@@ -6,7 +6,7 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -71,16 +71,26 @@ class FetchProcess:
             self.log += line
 
 
+# A file system whose locks lie: whoever asks for one gets it.
+_LYING = "import fcntl, sys; fcntl.flock = lambda *_: None; from hfmodel_runtime.main import main; sys.exit(main())"
+
+
 @contextmanager
 def fetch_process(
-    *arguments: str | Path, token: str | None = None, prefix: Sequence[str] = ()
+    *arguments: str | Path,
+    token: str | None = None,
+    prefix: Sequence[str | Path] = (),
+    env: Mapping[str, str] | None = None,
+    locks_lie: bool = False,
 ) -> Iterator[FetchProcess]:
     """Start a fetch; it is killed if it still runs at the end. `prefix` is a command that starts the command."""
-    environment = {name: value for name, value in os.environ.items() if not name.startswith("HF_")}
+    environment = {name: value for name, value in os.environ.items() if not name.startswith(("HF_", "HFMODEL_"))}
+    environment |= env or {}
     if token is not None:
         environment["HF_TOKEN"] = token
+    program = ["-c", _LYING] if locks_lie else ["-m", "hfmodel_runtime"]
     process = subprocess.Popen(
-        [*prefix, sys.executable, "-m", "hfmodel_runtime", "fetch", *map(str, arguments)],
+        [*map(str, prefix), sys.executable, *program, "fetch", *map(str, arguments)],
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,

@@ -1,4 +1,4 @@
-"""A Hugging Face Hub on 127.0.0.1: real HTTP, as huggingface_hub speaks it, with faults to order.
+"""A Hugging Face Hub on this machine: real HTTP, as huggingface_hub speaks it, with faults to order.
 
     with HubServer({"org/tiny": HubRepo(files={"config.json": b"{}"})}) as hub:
         hub.fail("model.safetensors", Cut(after=1000))
@@ -87,9 +87,13 @@ class Body:
 
 @dataclass(frozen=True)
 class Hold:
-    """Send this many bytes of the body, then wait to be released; `reached` tells that it waits."""
+    """Send this many bytes of the body, then wait to be released; `reached` tells that it waits.
+
+    `damaged`: what comes then is the right number of wrong bytes.
+    """
 
     after: int
+    damaged: bool = False
     reached: threading.Event = field(default_factory=threading.Event)
     released: threading.Event = field(default_factory=threading.Event)
 
@@ -109,9 +113,14 @@ class Seen:
 
 
 class HubServer:
-    """Serves `repos` until the `with` block ends. `tokens` are the valid ones besides those of the repositories."""
+    """Serves `repos` at the address `host` until the `with` block ends.
 
-    def __init__(self, repos: Mapping[str, HubRepo], *, tokens: frozenset[str] = frozenset()) -> None:
+    `tokens` are the valid ones besides those of the repositories.
+    """
+
+    def __init__(
+        self, repos: Mapping[str, HubRepo], *, tokens: frozenset[str] = frozenset(), host: str = "127.0.0.1"
+    ) -> None:
         self._commits: dict[str, dict[str, HubRepo]] = {}
         self._branches: dict[str, dict[str, str]] = {}
         self._tokens = set(tokens)
@@ -120,7 +129,7 @@ class HubServer:
         self.requests: list[Seen] = []
         for name, repo in repos.items():
             self.push(name, repo)
-        self._servers = [_Server(self, cdn=False), _Server(self, cdn=True)]
+        self._servers = [_Server(self, host=host, cdn=False), _Server(self, host=host, cdn=True)]
 
     def __enter__(self) -> Self:
         for server in self._servers:
@@ -200,8 +209,8 @@ class _Refused(Exception):
 class _Server(ThreadingHTTPServer):
     daemon_threads = True
 
-    def __init__(self, hub: HubServer, *, cdn: bool) -> None:
-        super().__init__(("127.0.0.1", 0), _Handler)
+    def __init__(self, hub: HubServer, *, host: str, cdn: bool) -> None:
+        super().__init__((host, 0), _Handler)
         self.hub = hub
         self.cdn = cdn
         self._connections: list[socket.socket] = []
@@ -221,7 +230,8 @@ class _Server(ThreadingHTTPServer):
 
     @property
     def url(self) -> str:
-        return f"http://127.0.0.1:{self.server_address[1]}"
+        host, port = self.server_address[:2]
+        return f"http://{host!s}:{port}"
 
     def handle_error(self, request: Any, client_address: Any) -> None:
         """A client that goes away is what some tests are about."""
@@ -355,6 +365,14 @@ class _Handler(BaseHTTPRequestHandler):
             headers["x-error-message"] = refused.message
         self._send(json.dumps({"error": refused.message}).encode(), headers, status=refused.status)
 
+    def _hold(self, body: bytes, hold: Hold) -> None:
+        self.wfile.write(body[: hold.after])
+        self.wfile.flush()
+        hold.reached.set()
+        hold.released.wait(_WAIT_SECONDS)
+        rest = body[hold.after :]
+        self.wfile.write(bytes(byte ^ 0xFF for byte in rest) if hold.damaged else rest)
+
     def _send(
         self, body: bytes, headers: dict[str, str], *, status: HTTPStatus = HTTPStatus.OK, fault: Fault | None = None
     ) -> None:
@@ -369,11 +387,7 @@ class _Handler(BaseHTTPRequestHandler):
             case Cut(after):
                 self.wfile.write(body[:after])
                 self.close_connection = True
-            case Hold(after, reached, released):
-                self.wfile.write(body[:after])
-                self.wfile.flush()
-                reached.set()
-                released.wait(_WAIT_SECONDS)
-                self.wfile.write(body[after:])
+            case Hold():
+                self._hold(body, fault)
             case _:
                 self.wfile.write(body)

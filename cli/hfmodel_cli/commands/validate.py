@@ -8,6 +8,7 @@ import click
 from hfmodel_api.errors import FieldError, InvalidManifest
 from hfmodel_api.manifests import LoadedManifests, load_manifests
 from hfmodel_cli.commands.options import json_option
+from hfmodel_cli.commands.problems import problems_as_json
 from hfmodel_cli.output import print_json, print_table
 
 
@@ -25,7 +26,9 @@ def validate(context: click.Context, paths: tuple[Path, ...], as_json: bool) -> 
     ids = [model.id for each in loaded for model in each.models]
     notes = [note for each in loaded for note in each.notes]
     if as_json:
-        print_json({"valid": bool(ids) and not errors, "models": ids, "errors": _as_json(errors), "notes": notes})
+        print_json(
+            {"valid": bool(ids) and not errors, "models": ids, "errors": problems_as_json(errors), "notes": notes}
+        )
     else:
         _print(errors, ids=ids, notes=notes)
     if errors or not ids:
@@ -41,14 +44,6 @@ def _duplicates(loaded: list[LoadedManifests]) -> Iterator[InvalidManifest]:
             if first.resolve() != path.resolve():
                 error = FieldError("metadata.name", f"{model_id!r} is defined in {first} already")
                 yield InvalidManifest((error,), origin=str(path))
-
-
-def _as_json(errors: list[InvalidManifest]) -> list[dict[str, str]]:
-    return [
-        {"origin": error.origin, "path": each.path, "message": each.message}
-        for error in errors
-        for each in error.errors
-    ]
 
 
 def _print(errors: list[InvalidManifest], *, ids: list[str], notes: list[str]) -> None:

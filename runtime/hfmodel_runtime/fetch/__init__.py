@@ -2,6 +2,7 @@
 
     cli ─> fetcher ─┬─> remote ─> hub, selection, download ─┐
                     └─> local ─> selection ─────────────────┴─> convert ─> verify ─> cache.publish
+    room ─> inventory, keep, collect: what goes when the cache would outgrow its limit; cache_cli is for people
 
 Importing this package is cheap: huggingface_hub, torch and transformers are imported by those who need them.
 """

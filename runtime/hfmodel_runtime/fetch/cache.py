@@ -3,8 +3,13 @@
 models/<org>--<name>/<commit>[-code]/    published, never changed; `-code` also holds the repository's *.py
 models/local--<name>/<hash>/             converted from a local path, keyed by what it was made of
 staging/<org>--<name>--<commit>/         on its way; the next fetch goes on from here
+staging/<...>.<random>.trash/            on its way out; the next one who collects deletes it
 locks/                                   one downloader per commit; the kernel frees a dead one's lock
 refs/<org>--<name>/<revision>.json       what a branch was resolved to last (of local files: their hash)
+keepers/                                 what must stay, see `keep`
+
+The time of the marker in a published directory is when it was last used: when a fetch last answered with it, or a
+keeper last named it. Servers may mount the cache read-only and leave no trace in it.
 """
 
 import json
@@ -26,6 +31,7 @@ from hfmodel_runtime.fetch.sizes import tree_bytes
 logger = logging.getLogger(__name__)
 
 MARKER = ".hfmodel.json"
+TRASH = ".trash"
 _FORMAT = 1
 _DIGEST_LENGTH = 16
 _NOT_A_NAME = re.compile(r"[^A-Za-z0-9._-]+")
@@ -54,7 +60,7 @@ class Entry:
 
 def commit_entry(root: Path, *, model: str, commit: str, code: bool) -> Entry:
     """Where a commit of a repository is; one that came with its *.py is another directory than one without."""
-    return Entry(root, _folder(model), f"{commit}-code" if code else commit)
+    return Entry(root, repo_folder(model), f"{commit}-code" if code else commit)
 
 
 def local_entry(root: Path, *, name: str, digest: str) -> Entry:
@@ -63,12 +69,20 @@ def local_entry(root: Path, *, name: str, digest: str) -> Entry:
 
 
 def published(entry: Entry, *, revision: str | None) -> Fetched | None:
-    """`entry` as the answer of a fetch, if it is published."""
+    """`entry` as the answer of a fetch, if it is published. Counts as a use, before it looks: see `collect`."""
+    touch(entry.target)
     size = published_bytes(entry.target)
     return None if size is None else Fetched(path=entry.target, revision=revision, bytes=size)
 
 
-def _folder(model: str) -> str:
+def touch(directory: Path) -> None:
+    """A published directory is used now. Best effort: nobody collects in a cache that cannot be written."""
+    with suppress(OSError):
+        os.utime(directory / MARKER)
+
+
+def repo_folder(model: str) -> str:
+    """The folder of a repository under models/ and refs/."""
     # Repository ids hold no `--`.
     return model.replace("/", "--")
 
@@ -87,6 +101,15 @@ def published_bytes(directory: Path) -> int | None:
         return None
     logger.warning("cache entry damaged path=%s", directory)
     return None
+
+
+def published_commits(root: Path, *, model: str) -> list[str]:
+    """Those of a repository that are published, without its code."""
+    try:
+        entries = sorted((root / "models" / repo_folder(model)).iterdir())
+    except (FileNotFoundError, NotADirectoryError):
+        return []
+    return [path.name for path in entries if "-" not in path.name and published_bytes(path) is not None]
 
 
 def publish(entry: Entry, directory: Path, *, origin: Mapping[str, str | None]) -> int:
@@ -117,10 +140,15 @@ def _rename_into_place(directory: Path, entry: Entry) -> None:
         if not entry.target.exists():
             raise
         # Without a valid marker it is damaged, or not ours: out of the way, and deleted once the new one is in.
-        trash = entry.staging.with_name(f"{entry.staging.name}.{uuid.uuid4().hex[:8]}.trash")
+        trash = trash_of(entry)
         entry.target.rename(trash)
         directory.rename(entry.target)
         shutil.rmtree(trash, ignore_errors=True)
+
+
+def trash_of(entry: Entry) -> Path:
+    """A new place to rename what is to be deleted to."""
+    return entry.staging.with_name(f"{entry.staging.name}.{uuid.uuid4().hex[:8]}{TRASH}")
 
 
 def discard_staging(entry: Entry) -> None:
@@ -128,8 +156,14 @@ def discard_staging(entry: Entry) -> None:
     shutil.rmtree(entry.staging, ignore_errors=True)
 
 
+def download_directory(entry: Entry) -> Path:
+    """Where the files of `entry` arrive, under the names that the source has for them."""
+    return entry.staging / "download"
+
+
 def staged_bytes(entry: Entry) -> int:
-    return tree_bytes(entry.staging)
+    """What has arrived of it."""
+    return tree_bytes(download_directory(entry))
 
 
 def read_ref(root: Path, *, model: str, revision: str, endpoint: str | None) -> str | None:
@@ -156,7 +190,7 @@ def write_ref(root: Path, *, model: str, revision: str, endpoint: str | None, co
 
 
 def _ref_path(root: Path, model: str, revision: str) -> Path:
-    return root / "refs" / _folder(model) / f"{quote(revision, safe='')}.json"
+    return root / "refs" / repo_folder(model) / f"{quote(revision, safe='')}.json"
 
 
 def fsync(path: Path) -> None:

@@ -8,6 +8,7 @@ import signal
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import asdict, replace
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -15,6 +16,7 @@ from typing import Any
 from hfmodel_api.status import Reason
 from hfmodel_runtime.fetch.errors import FetchFailure
 from hfmodel_runtime.fetch.fetcher import fetch
+from hfmodel_runtime.fetch.limits import limits_from
 from hfmodel_runtime.fetch.request import DEFAULT_REVISION, FetchRequest, Progress
 
 logger = logging.getLogger(__name__)
@@ -29,13 +31,19 @@ def main(argv: list[str]) -> int:
     stdout has a JSON object a line: any number of `progress`, then one `done` or one `error` (none when stopped).
     HF_TOKEN comes from the environment alone.
     """
-    arguments = _parser().parse_args(argv)
+    parser = _parser()
+    arguments = parser.parse_args(argv)
+    try:
+        limits = limits_from(arguments, os.environ)
+    except ValueError as error:
+        parser.error(str(error))
     logging.basicConfig(stream=sys.stderr, level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     # Its lines hold signed addresses.
     logging.getLogger("httpx2").setLevel(logging.WARNING)
     try:
         with _stopped_by_signals():
-            request = _request(arguments, token=os.environ.get("HF_TOKEN", "").strip() or None)
+            token = os.environ.get("HF_TOKEN", "").strip() or None
+            request = replace(_request(arguments, token=token), cache_limit=limits.cache_limit, keep=limits.keep)
             return _run(request, link=arguments.link, termination_log=arguments.termination_log)
     except _Stopped as stopped:
         logger.warning("stopped signal=%s", stopped.signal.name)
@@ -53,7 +61,13 @@ def _run(request: FetchRequest, *, link: Path | None, termination_log: Path | No
         return _EXIT_FAILED
     if link is not None:
         _point(link, fetched.path)
-    done = {"event": "done", "path": str(fetched.path), "revision": fetched.revision, "bytes": fetched.bytes}
+    done: dict[str, Any] = {
+        "event": "done",
+        "path": str(fetched.path),
+        "revision": fetched.revision,
+        "bytes": fetched.bytes,
+    }
+    done |= {**asdict(fetched.work), "seconds": round(fetched.work.seconds, 3)}
     _print_outcome(done, termination_log)
     return 0
 
@@ -80,9 +94,34 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--endpoint", type=_endpoint, metavar="URL", help="a mirror of the Hub")
     parser.add_argument("--allow-pickle", action="store_true", help="load .bin files that can run code")
     parser.add_argument("--trust-remote-code", action="store_true", help="fetch the repository's Python code too")
+    _add_limit(parser)
     parser.add_argument("--link", type=Path, help="make this a symbolic link to the model directory")
     parser.add_argument("--termination-log", type=Path, metavar="FILE", help="file for the outcome, as JSON")
     return parser
+
+
+def _add_limit(parser: argparse.ArgumentParser) -> None:
+    group = parser.add_argument_group("a cache with a limit", "each option has a variable that means the same")
+    group.add_argument(
+        "--cache-limit",
+        metavar="SIZE",
+        help="before it gets bigger, unused models go: 40Gi, 500GB (HFMODEL_CACHE_LIMIT)",
+    )
+    group.add_argument(
+        "--keeper", metavar="NAME", help="who says what must stay: a name for this installation (HFMODEL_CACHE_KEEPER)"
+    )
+    group.add_argument(
+        "--keep",
+        action="append",
+        metavar="MODEL",
+        help="REPO@COMMIT, REPO or a path in the cache that must stay; repeatable, all that the keeper names or runs "
+        "(HFMODEL_CACHE_KEEP, with spaces between)",
+    )
+    group.add_argument(
+        "--keep-as-of",
+        metavar="SECONDS",
+        help="when that was so, in seconds since the epoch by the keeper's clock (HFMODEL_CACHE_KEEP_AS_OF); now",
+    )
 
 
 def _endpoint(text: str) -> str:
@@ -105,7 +144,7 @@ def _request(arguments: argparse.Namespace, *, token: str | None) -> FetchReques
 
 
 def _print_progress(progress: Progress) -> None:
-    speed = progress.bytes_per_second
+    speed, left = progress.bytes_per_second, progress.seconds_left
     _print(
         {
             "event": "progress",
@@ -113,6 +152,7 @@ def _print_progress(progress: Progress) -> None:
             "bytes": progress.bytes,
             "total_bytes": progress.total_bytes,
             "bytes_per_second": None if speed is None else round(speed, 1),
+            "seconds_left": None if left is None else round(left, 1),
         }
     )
 

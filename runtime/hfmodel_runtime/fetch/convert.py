@@ -5,6 +5,7 @@ import logging
 import os
 import shutil
 import tempfile
+from contextlib import suppress
 from pathlib import Path
 
 from safetensors import SafetensorError
@@ -12,31 +13,36 @@ from safetensors import SafetensorError
 from hfmodel_api.status import Reason
 from hfmodel_runtime.fetch.errors import FetchFailure
 from hfmodel_runtime.fetch.selection import Selection, WeightFormat
-from hfmodel_runtime.fetch.sizes import human_bytes, tree_bytes
+from hfmodel_runtime.fetch.sizes import EnsureSpace, ensure_space, tree_bytes
+from hfmodel_runtime.fetch.units import human_bytes
 from hfmodel_runtime.fetch.verify import check_model_directory
 
 logger = logging.getLogger(__name__)
 
 _PREFIX = "converted-"
+_GOING = "going-"
 # What torch, gguf and transformers raise on files that are damaged or not what they seem to be.
 _BROKEN_INPUT = (ValueError, LookupError, TypeError, AttributeError, RuntimeError, EOFError)
 
 
-def convert(selection: Selection, source: Path, staging: Path, *, allow_pickle: bool) -> Path:
+def convert(
+    selection: Selection, source: Path, staging: Path, *, allow_pickle: bool, ensure: EnsureSpace = ensure_space
+) -> Path:
     """Make a new model directory in `staging` out of the files of `selection` in `source`; what a dead run left goes.
 
     Raises:
         FetchFailure: WeightsInvalid, ArchitectureNotSupported, NoUsableWeights, NoSpace.
     """
     staging.mkdir(parents=True, exist_ok=True)
-    for leftover in staging.glob(f"{_PREFIX}*"):
-        shutil.rmtree(leftover, ignore_errors=True)
+    _remove_leftovers(staging)
     # A name of its own: where the volume has no locks, two conversions must not write into each other's files.
     target = Path(tempfile.mkdtemp(prefix=_PREFIX, dir=staging))
+    made = target.stat()
     logger.info("converting format=%s source=%s", selection.format, source)
     try:
-        _convert(selection, source, target, allow_pickle=allow_pickle)
+        _convert(selection, source, target, allow_pickle=allow_pickle, ensure=ensure)
         check_model_directory(target)
+        _refuse_another(target, made=made)
     except BaseException:
         # Half a conversion cannot be continued.
         shutil.rmtree(target, ignore_errors=True)
@@ -45,14 +51,30 @@ def convert(selection: Selection, source: Path, staging: Path, *, allow_pickle: 
     return target
 
 
-def _convert(selection: Selection, source: Path, target: Path, *, allow_pickle: bool) -> None:
+def _refuse_another(directory: Path, *, made: os.stat_result) -> None:
+    """Raises FileNotFoundError: what has the name now is not what was `made`, so it may lack what was written first."""
+    if not os.path.samestat(made, directory.stat()):
+        raise FileNotFoundError(errno.ENOENT, "another fetch of the same has taken it away", str(directory))
+
+
+def _remove_leftovers(staging: Path) -> None:
+    """Renamed first: should somebody be at work there after all (a volume without locks), it is gone as a whole."""
+    for leftover in staging.glob(f"{_PREFIX}*"):
+        going = leftover.with_name(f"{_GOING}{leftover.name}")
+        with suppress(FileNotFoundError):
+            leftover.rename(going)
+    for going in staging.glob(f"{_GOING}*"):
+        shutil.rmtree(going, ignore_errors=True)
+
+
+def _convert(selection: Selection, source: Path, target: Path, *, allow_pickle: bool, ensure: EnsureSpace) -> None:
     try:
         if selection.format is WeightFormat.GGUF:
             from hfmodel_runtime.fetch.convert_gguf import convert_gguf
 
-            convert_gguf(source / selection.weights[0].path, target)
+            convert_gguf(source / selection.weights[0].path, target, ensure=ensure)
         else:
-            _convert_pickle(selection, source, target, allow_pickle=allow_pickle)
+            _convert_pickle(selection, source, target, allow_pickle=allow_pickle, ensure=ensure)
     except _BROKEN_INPUT as error:
         logger.warning("conversion failed", exc_info=True)
         names = ", ".join(file.path for file in selection.weights[:3])
@@ -65,7 +87,9 @@ def _convert(selection: Selection, source: Path, target: Path, *, allow_pickle: 
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(target)) from error
 
 
-def _convert_pickle(selection: Selection, source: Path, target: Path, *, allow_pickle: bool) -> None:
+def _convert_pickle(
+    selection: Selection, source: Path, target: Path, *, allow_pickle: bool, ensure: EnsureSpace
+) -> None:
     from hfmodel_runtime.fetch.convert_pickle import convert_pickle
 
     for file in selection.small:
@@ -73,4 +97,5 @@ def _convert_pickle(selection: Selection, source: Path, target: Path, *, allow_p
             continue
         (target / file.path).parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(source / file.path, target / file.path)
-    convert_pickle([source / file.path for file in selection.weights], target, allow_pickle=allow_pickle)
+    paths = [source / file.path for file in selection.weights]
+    convert_pickle(paths, target, allow_pickle=allow_pickle, ensure=ensure)

@@ -9,7 +9,7 @@ from transformers import AutoConfig, AutoModelForCausalLM, AutoModelForSeq2SeqLM
 
 from hfmodel_api.status import Reason
 from hfmodel_runtime.fetch.errors import FetchFailure
-from hfmodel_runtime.fetch.sizes import ensure_space
+from hfmodel_runtime.fetch.sizes import EnsureSpace
 
 logger = logging.getLogger(__name__)
 
@@ -17,7 +17,7 @@ _FLOAT32_BYTES = 4
 _SHARD_SIZE = "5GB"
 
 
-def convert_gguf(file: Path, target: Path) -> None:
+def convert_gguf(file: Path, target: Path, *, ensure: EnsureSpace) -> None:
     """Write the model of `file` into `target`.
 
     Raises:
@@ -25,7 +25,7 @@ def convert_gguf(file: Path, target: Path) -> None:
         ValueError: `file` is damaged or no GGUF file (also other exceptions of gguf and transformers).
     """
     needed = sum(int(tensor.n_elements) for tensor in GGUFReader(file).tensors) * _FLOAT32_BYTES
-    ensure_space(target, needed=needed, what=f"{file.name} as float32 safetensors")
+    ensure(target, needed=needed, what=f"{file.name} as float32 safetensors")
     where, options = str(file.parent), {"gguf_file": file.name}
     config = _config(where, options)
     auto = AutoModelForSeq2SeqLM if config.is_encoder_decoder else AutoModelForCausalLM

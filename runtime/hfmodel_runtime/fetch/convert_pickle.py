@@ -12,19 +12,19 @@ from safetensors.torch import save_file
 
 from hfmodel_api.status import Reason
 from hfmodel_runtime.fetch.errors import FetchFailure
-from hfmodel_runtime.fetch.sizes import ensure_space
+from hfmodel_runtime.fetch.sizes import EnsureSpace
 from hfmodel_runtime.fetch.verify import INDEX, WEIGHTS
 
 logger = logging.getLogger(__name__)
 
 
-def convert_pickle(files: Sequence[Path], target: Path, *, allow_pickle: bool) -> None:
+def convert_pickle(files: Sequence[Path], target: Path, *, allow_pickle: bool, ensure: EnsureSpace) -> None:
     """Write `files` into `target` as safetensors, with an index if there are several.
 
     Raises:
         FetchFailure: NoUsableWeights (more than tensors in it, and `allow_pickle` is not set), NoSpace.
     """
-    ensure_space(target, needed=sum(path.stat().st_size for path in files), what="the converted weights")
+    ensure(target, needed=sum(path.stat().st_size for path in files), what="the converted weights")
     weight_map: dict[str, str] = {}
     total = 0
     for number, path in enumerate(files, start=1):

@@ -5,6 +5,7 @@ write the same bytes to the same places. It gets its name once it is complete, c
 disk, so a file that has its name is never looked at again.
 """
 
+import errno
 import hashlib
 import logging
 import os
@@ -146,12 +147,16 @@ class Download:
                 return
             try:
                 self._receive(file, partial)
+            except _Overtaken:
+                if not partial.exists():
+                    raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), str(partial)) from None
             except (HfHubHTTPError, httpx2.HTTPError) as error:
                 # Only a try in a row that brought nothing counts: a bad line that gets on is still a line.
                 failures = 1 if _present(partial) > before else failures + 1
                 if failures >= self._retry.attempts or not is_transient(error):
                     raise
                 logger.warning("download interrupted file=%s offset=%d error=%r", file.path, _present(partial), error)
+                self._meter.tally.retried()
                 if self._cancelled.wait(self._retry.wait_seconds(failures)):
                     raise _Cancelled from error
             else:
@@ -165,7 +170,11 @@ class Download:
                 for chunk in chunks:
                     if self._cancelled.is_set():
                         raise _Cancelled
+                    if not _is_at(partial, descriptor):
+                        # Another writer has finished it, or started it again (a volume without locks).
+                        raise _Overtaken
                     _write(descriptor, chunk, position)
+                    self._meter.tally.received(len(chunk))
                     position += len(chunk)
                     self._received[file.path] = max(position, offset)
         finally:
@@ -194,6 +203,10 @@ class Download:
         return digest.hexdigest()
 
 
+class _Overtaken(Exception):
+    """The file that was written to is not the one that has the name any more."""
+
+
 class _Cancelled(Exception):
     """Somebody else failed, or the process is to stop."""
 
@@ -217,6 +230,13 @@ def _present(path: Path) -> int:
         except FileNotFoundError:
             continue
     return 0
+
+
+def _is_at(path: Path, descriptor: int) -> bool:
+    try:
+        return os.path.samestat(path.stat(), os.fstat(descriptor))
+    except FileNotFoundError:
+        return False
 
 
 def _write(descriptor: int, chunk: bytes, position: int) -> None:

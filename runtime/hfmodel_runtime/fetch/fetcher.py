@@ -1,12 +1,21 @@
 """`fetch`: one model, from wherever it is, as a directory that can be served."""
 
+import logging
 import re
+import time
+from dataclasses import replace
+from pathlib import Path
 
 from hfmodel_runtime.fetch.cache import commit_entry, published
+from hfmodel_runtime.fetch.collect import touch_kept
 from hfmodel_runtime.fetch.environment import prepare_environment
 from hfmodel_runtime.fetch.errors import FetchFailure, failure_of
+from hfmodel_runtime.fetch.inventory import items
+from hfmodel_runtime.fetch.keep import KeepList, write_keep_list
 from hfmodel_runtime.fetch.meter import Meter
 from hfmodel_runtime.fetch.request import Fetched, FetchRequest, HubSource, LocalSource, Report, Retry
+
+logger = logging.getLogger(__name__)
 
 _RETRY = Retry()
 _COMMIT = re.compile(r"[0-9a-f]{40}")
@@ -21,12 +30,26 @@ def fetch(request: FetchRequest, *, progress: Report, retry: Retry = _RETRY) -> 
         FetchFailure: whatever went wrong, as a reason and a sentence to act on.
     """
     prepare_environment()
+    meter, began = Meter(progress), time.monotonic()
     try:
-        return _fetch(request, Meter(progress), retry)
+        if request.keep is not None:
+            _say_what_stays(request.cache_dir, request.keep)
+        fetched = _fetch(request, meter, retry)
     except FetchFailure:
         raise
     except Exception as error:
         raise failure_of(error, request) from error
+    return replace(fetched, work=meter.tally.total(seconds=time.monotonic() - began))
+
+
+def _say_what_stays(root: Path, keep: KeepList) -> None:
+    """Before anything is looked for: from then on nobody collects what is found."""
+    try:
+        write_keep_list(root, keep)
+        touch_kept(items(root), keep)
+    except OSError as error:
+        # A cache that is read-only here serves what it has; whoever writes it has to be told by somebody else.
+        logger.warning("keep list not written cache=%s error=%s", root, error.strerror)
 
 
 def _fetch(request: FetchRequest, meter: Meter, retry: Retry) -> Fetched:

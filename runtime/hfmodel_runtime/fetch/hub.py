@@ -26,12 +26,12 @@ from hfmodel_runtime.fetch.errors import FetchFailure
 from hfmodel_runtime.fetch.hub_errors import is_transient
 from hfmodel_runtime.fetch.request import HubSource, Retry
 from hfmodel_runtime.fetch.selection import SourceFile
+from hfmodel_runtime.fetch.tally import Tally
 
 logger = logging.getLogger(__name__)
 
 _T = TypeVar("_T")
 _CONTENT_RANGE = re.compile(r"bytes (\d+)-")
-_TIMEOUT_SECONDS = 20.0  # without any byte
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,9 +45,10 @@ class Listing:
 class Hub:
     """One repository at the Hub or a mirror. Safe to use from several threads."""
 
-    def __init__(self, source: HubSource, *, retry: Retry) -> None:
+    def __init__(self, source: HubSource, *, retry: Retry, tally: Tally) -> None:
         self.source = source
         self.retry = retry
+        self._tally = tally
         # False, not None: None would let huggingface_hub look for a token by itself.
         self._token: str | bool = source.token if source.token is not None else False
 
@@ -58,7 +59,9 @@ class Hub:
         not_a_hub = f"{api.endpoint} does not answer as the Hugging Face Hub does: check the endpoint"
 
         def ask() -> ModelInfo:
-            return api.model_info(source.model, revision=source.revision, files_metadata=True, timeout=_TIMEOUT_SECONDS)
+            return api.model_info(
+                source.model, revision=source.revision, files_metadata=True, timeout=self.retry.silence_seconds
+            )
 
         try:
             info = self._retried(ask)
@@ -76,7 +79,8 @@ class Hub:
         headers = {**build_hf_headers(token=self._token), "accept-encoding": "identity"}
         if offset:
             headers["range"] = f"bytes={offset}-"
-        with get_session().stream("GET", url, headers=headers, timeout=_TIMEOUT_SECONDS) as response:
+        timeout = self.retry.silence_seconds
+        with get_session().stream("GET", url, headers=headers, timeout=timeout) as response:
             hf_raise_for_status(response)
             yield _start(response), response.iter_bytes()
 
@@ -90,6 +94,7 @@ class Hub:
                 if failures >= self.retry.attempts or not is_transient(error):
                     raise
                 logger.warning("hub not answering model=%s error=%s", self.source.model, type(error).__name__)
+                self._tally.retried()
                 time.sleep(self.retry.wait_seconds(failures))
 
 

@@ -38,7 +38,8 @@ def hub_failure(error: Exception, source: HubSource) -> FetchFailure | None:
         case HFValidationError():
             return FetchFailure(Reason.REPO_NOT_FOUND, f"{source.model!r} is not a repository id: {error}")
         case OfflineModeIsEnabled():
-            return FetchFailure(Reason.HUB_UNREACHABLE, f"cannot fetch {source.model}: HF_HUB_OFFLINE is set")
+            message = f"{source.model} at {source.revision!r} cannot be asked for: HF_HUB_OFFLINE is set"
+            return FetchFailure(Reason.HUB_UNREACHABLE, message)
         case HfHubHTTPError():
             return _answered(error, source)
         case httpx2.HTTPError() | httpx2.InvalidURL():

@@ -9,11 +9,13 @@ from pathlib import Path
 
 from hfmodel_api.status import Reason
 from hfmodel_runtime.fetch import cache
+from hfmodel_runtime.fetch.cache import Entry
 from hfmodel_runtime.fetch.convert import convert
 from hfmodel_runtime.fetch.errors import FetchFailure
 from hfmodel_runtime.fetch.lock import held
 from hfmodel_runtime.fetch.meter import Meter
 from hfmodel_runtime.fetch.request import Fetched, FetchRequest, LocalSource, Stage
+from hfmodel_runtime.fetch.room import Room
 from hfmodel_runtime.fetch.selection import Selection, SourceFile, WeightFormat, narrowed, select
 from hfmodel_runtime.fetch.verify import check_model_directory, read_config, read_shards
 
@@ -83,11 +85,32 @@ def _converted(request: FetchRequest, selection: Selection, *, directory: Path, 
         if found := cache.published(entry, revision=None):
             return found
         report()
-        target = convert(selection, directory, entry.staging, allow_pickle=request.allow_pickle)
-        size = cache.publish(
-            entry, target, origin={"model": name, "revision": digest, "format": selection.format.value}
-        )
-        cache.discard_staging(entry)
+        try:
+            return _build(request, selection, entry, directory=directory, name=name, digest=digest, meter=meter)
+        except Exception:
+            # Where the volume has no locks, somebody else may have finished it and cleaned up under our feet.
+            if found := cache.published(entry, revision=None):
+                return found
+            raise
+
+
+def _build(
+    request: FetchRequest,
+    selection: Selection,
+    entry: Entry,
+    *,
+    directory: Path,
+    name: str,
+    digest: str,
+    meter: Meter,
+) -> Fetched:
+    """Convert and publish."""
+    meter.tally.converted()
+    room = Room(entry=entry, limit=request.cache_limit, keep=request.keep, tally=meter.tally)
+    target = convert(selection, directory, entry.staging, allow_pickle=request.allow_pickle, ensure=room.ensure)
+    origin = {"model": name, "revision": digest, "format": selection.format.value}
+    size = cache.publish(entry, target, origin=origin)
+    cache.discard_staging(entry)
     logger.info("published path=%s", entry.target)
     return Fetched(path=entry.target, revision=None, bytes=size)
 

@@ -22,8 +22,7 @@ def held(path: Path, *, waiting: Callable[[], None]) -> Iterator[None]:
     Saves a second download and nothing else: on a volume without locks both write the same bytes to the same places.
     The file stays: to delete it would let two processes lock two files of one name.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
+    descriptor = _open(path)
     try:
         while not _try_lock(descriptor, path):
             waiting()
@@ -31,6 +30,21 @@ def held(path: Path, *, waiting: Callable[[], None]) -> Iterator[None]:
         yield
     finally:
         os.close(descriptor)
+
+
+@contextmanager
+def held_at_once(path: Path) -> Iterator[bool]:
+    """Hold it if nobody else does; tells which."""
+    descriptor = _open(path)
+    try:
+        yield _try_lock(descriptor, path)
+    finally:
+        os.close(descriptor)
+
+
+def _open(path: Path) -> int:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    return os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
 
 
 def _try_lock(descriptor: int, path: Path) -> bool:

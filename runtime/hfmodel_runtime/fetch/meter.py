@@ -3,15 +3,17 @@
 from collections import deque
 
 from hfmodel_runtime.fetch.request import Progress, Report, Stage
+from hfmodel_runtime.fetch.tally import Tally
 
 REPORT_SECONDS = 0.25
 _WINDOW_SECONDS = 5.0
 
 
 class Meter:
-    """Turns byte counts into `Progress`. Not thread-safe: one thread reports."""
+    """Turns byte counts into `Progress`. Not thread-safe: one thread reports; all of them may count in `tally`."""
 
     def __init__(self, report: Report) -> None:
+        self.tally = Tally()
         self._report = report
         self._samples: deque[tuple[float, int]] = deque()
         self._stage: Stage | None = None

@@ -19,8 +19,8 @@ from hfmodel_runtime.fetch.lock import held
 from hfmodel_runtime.fetch.meter import Meter
 from hfmodel_runtime.fetch.remote_code import refuse_remote_code
 from hfmodel_runtime.fetch.request import Fetched, FetchRequest, HubSource, Retry, Stage
+from hfmodel_runtime.fetch.room import Room
 from hfmodel_runtime.fetch.selection import Selection, SourceFile, WeightFormat, narrowed, select
-from hfmodel_runtime.fetch.sizes import ensure_space
 from hfmodel_runtime.fetch.verify import check_model_directory, read_config, read_shards
 
 logger = logging.getLogger(__name__)
@@ -28,7 +28,7 @@ logger = logging.getLogger(__name__)
 
 def fetch_remote(request: FetchRequest, source: HubSource, *, meter: Meter, retry: Retry) -> Fetched:
     """The model of `source` as a published directory. Raises FetchFailure, or what the Hub's client raises."""
-    hub = Hub(source, retry=retry)
+    hub = Hub(source, retry=retry, tally=meter.tally)
     try:
         listing = hub.listing()
     except (FetchFailure, httpx2.HTTPError, OSError) as error:
@@ -70,7 +70,19 @@ def _last_resolved(request: FetchRequest, source: HubSource, *, failure: FetchFa
         if commit and (found := cache.published(_entry(request, source, commit), revision=commit)):
             logger.warning("hub unreachable, using the commit resolved last commit=%s error=%s", commit, failure)
             return found
+        raise _with_what_is_cached(failure, request, source)
     raise failure
+
+
+def _with_what_is_cached(failure: FetchFailure, request: FetchRequest, source: HubSource) -> FetchFailure:
+    """The same, and what the cache could answer without the Hub."""
+    commits = cache.published_commits(request.cache_dir, model=source.model)
+    if commits:
+        hint = f"the cache {request.cache_dir} does not know that revision; it has {', '.join(commits)}: name one"
+    else:
+        hint = f"nor is it in the cache {request.cache_dir}"
+    said = failure.failure
+    return FetchFailure(said.reason, f"{said.message}; {hint}", retryable=said.retryable)
 
 
 class _Build:
@@ -82,7 +94,8 @@ class _Build:
         self._listing = listing
         self._entry = entry
         self._meter = meter
-        self._directory = entry.staging / "download"
+        self._directory = cache.download_directory(entry)
+        self._room = Room(entry=entry, limit=request.cache_limit, keep=request.keep, tally=meter.tally)
         self._download = Download(
             self._directory, opener=partial(hub.open, commit=listing.commit), retry=hub.retry, meter=meter
         )
@@ -103,7 +116,7 @@ class _Build:
         if selection.small:
             selection = self._look_ahead(selection)
         needed = missing_bytes(self._directory, selection.weights)
-        ensure_space(self._directory, needed=needed, what=f"the weights of {self._model}")
+        self._room.ensure(self._directory, needed=needed, what=f"the weights of {self._model}")
         self._download.run(selection.weights, total=selection.total_bytes)
         self._report(Stage.VERIFY, selection)
         size = cache.publish(self._entry, self._finish(selection), origin=self._origin(selection))
@@ -137,7 +150,9 @@ class _Build:
             check_model_directory(self._directory)
             return self._directory
         self._report(Stage.CONVERT, selection)
-        return convert(selection, self._directory, self._entry.staging, allow_pickle=self._request.allow_pickle)
+        self._meter.tally.converted()
+        staging, allow_pickle = self._entry.staging, self._request.allow_pickle
+        return convert(selection, self._directory, staging, allow_pickle=allow_pickle, ensure=self._room.ensure)
 
     def _report(self, stage: Stage, selection: Selection) -> None:
         total = sum((self._directory / file.path).stat().st_size for file in selection.files)

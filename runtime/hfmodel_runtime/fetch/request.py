@@ -4,6 +4,10 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from hfmodel_runtime.fetch.keep import KeepList
 
 DEFAULT_REVISION = "main"
 
@@ -41,6 +45,8 @@ class FetchRequest:
     path: Path | None = None
     allow_pickle: bool = False  # a pickle can run code when it is loaded; without this only plain tensors are read
     trust_remote_code: bool = False  # fetch the repository's *.py too
+    cache_limit: int | None = None  # bytes; beyond it what `keep` does not name goes, the least recently used first
+    keep: "KeepList | None" = None  # all that the caller names or runs; without it nothing is removed
 
     def __post_init__(self) -> None:
         if (self.model is None) == (self.path is None):
@@ -60,6 +66,7 @@ class Retry:
     attempts: int = 5
     base_seconds: float = 0.5
     max_seconds: float = 15.0
+    silence_seconds: float = 20.0  # a connection that brings no byte for so long is given up
 
     def wait_seconds(self, failures: int) -> float:
         """Before the next try, after `failures` in a row (at least one)."""
@@ -81,9 +88,27 @@ class Progress:
     total_bytes: int | None = None  # None: the source does not say
     bytes_per_second: float | None = None  # over the last seconds; None: too early to tell
 
+    @property
+    def seconds_left(self) -> float | None:
+        """At the speed of the last seconds; None: nobody can tell."""
+        if self.total_bytes is None or not self.bytes_per_second:
+            return None
+        return max(0, self.total_bytes - self.bytes) / self.bytes_per_second
+
 
 # Called in the thread that called `fetch`, at most about four times a second.
 Report = Callable[[Progress], None]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Work:
+    """What a fetch cost."""
+
+    seconds: float = 0.0
+    downloaded_bytes: int = 0  # of contents, also of those that came damaged
+    retries: int = 0  # calls that failed and were made again
+    converted: bool = False  # by this fetch
+    collected_bytes: int = 0  # of other models, removed to make room
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -93,3 +118,4 @@ class Fetched:
     path: Path
     revision: str | None  # the commit; None for a local path
     bytes: int  # of all its files
+    work: Work = field(default=Work(), compare=False)

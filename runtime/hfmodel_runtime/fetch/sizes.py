@@ -1,23 +1,19 @@
-"""Bytes: written for people, summed over a directory, compared with what a volume has left."""
+"""Bytes summed over a directory, and compared with what a volume has left."""
 
 import shutil
 from pathlib import Path
+from typing import Protocol
 
 from hfmodel_api.status import Reason
 from hfmodel_runtime.fetch.errors import FetchFailure
-
-_STEP = 1000
-_UNITS = ("B", "kB", "MB", "GB", "TB", "PB")
+from hfmodel_runtime.fetch.units import human_bytes
 
 
-def human_bytes(count: int) -> str:
-    """`538.1 MB`; decimal units, as disks and the Hub's pages have them."""
-    value = float(count)
-    for unit in _UNITS:
-        if value < _STEP or unit == _UNITS[-1]:
-            break
-        value /= _STEP
-    return f"{count} B" if unit == "B" else f"{value:.1f} {unit}"
+class EnsureSpace(Protocol):
+    """Refuses work that has no room; may make room first."""
+
+    def __call__(self, directory: Path, *, needed: int, what: str) -> None:
+        """`needed` bytes will be written into `directory`, which exists. Raises FetchFailure(NoSpace)."""
 
 
 def tree_bytes(directory: Path) -> int:

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from hfmodel_api.schema import crd, structural_schema
+from hfmodel_api.status import ConditionType
 
 # The keywords that apiextensions.k8s.io/v1 has had since 1.20 and that a structural schema may use; servers older than
 # 1.25 drop the rules.
@@ -74,7 +75,7 @@ def test_printer_columns_resolve(column: Mapping[str, Any]) -> None:
         return
     condition = re.fullmatch(r'status\.conditions\[\?\(@\.type=="(\w+)"\)\]\.(\w+)', path)
     if condition:
-        assert condition[1] in NODES["status.conditions.[].type"]["enum"]
+        assert condition[1] in list(ConditionType)
         path = f"status.conditions.[].{condition[2]}"
     schema = NODES[path]
     kinds = {"date": "string"}

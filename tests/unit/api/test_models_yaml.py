@@ -105,6 +105,8 @@ def test_what_has_no_equivalent_is_said(tmp_path: Path) -> None:
         ("DialoGPT_small", "dialogpt-small"),
         ("llama-3.2-1b", "llama-3.2-1b"),
         ("..a..b..", "a.b"),
+        ("a--b", "a--b"),
+        ("-A--b_", "a--b"),
         ("x" * 62 + "-y", "x" * 62),
         (125, "125"),
         ("EleutherAI/pythia", "eleutherai-pythia"),
@@ -157,3 +159,36 @@ def test_a_file_that_is_no_yaml_is_an_error(tmp_path: Path) -> None:
     path = tmp_path / "models.yaml"
     path.write_text("models: [")
     assert "is not valid YAML" in str(load_models_yaml(path).errors[0])
+
+
+def test_settings_from_elsewhere_win(tmp_path: Path) -> None:
+    path = tmp_path / "models.yaml"
+    path.write_text("models: {a: {name: gpt2}}\nsettings: {max_concurrent_models: 2, default_device: cpu}\n")
+    read = load_models_yaml(path, settings={"max_concurrent_models": 5, "auto_unload_after_minutes": 1})
+    assert read.settings.max_concurrent_models == 5
+    assert read.models[0].manifest()["spec"]["scaling"] == {"idleTimeout": "1m"}
+    assert read.models[0].spec.device == "cpu"
+
+
+def test_a_model_remembers_what_it_was_called(tmp_path: Path) -> None:
+    read = load(tmp_path, {"models": {"GPT_2": {"name": "gpt2"}, "a": {"name": "gpt2"}}})
+    assert read.old_ids == {"gpt-2": "GPT_2", "a": "a"}
+
+
+@pytest.mark.parametrize(
+    ("document", "note"),
+    [
+        (
+            {"models": {"a": {"name": "gpt2", "max_lenght": 5}}},
+            "models.a.max_lenght is not known and was ignored; did you mean max_length?",
+        ),
+        (
+            {"models": {}, "settings": {"max_concurent_models": 5}},
+            "settings.max_concurent_models is not known and was ignored; did you mean max_concurrent_models?",
+        ),
+        ({"models": {"a": {"name": "gpt2", "zzz": 5}}}, "models.a.zzz is not known and was ignored"),
+    ],
+    ids=["field", "setting", "nothing like it"],
+)
+def test_an_unknown_key_names_the_one_that_was_meant(tmp_path: Path, document: Any, note: str) -> None:
+    assert load(tmp_path, document).notes == (note,)

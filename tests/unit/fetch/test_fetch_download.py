@@ -74,6 +74,42 @@ def test_a_line_that_brings_nothing_is_given_up_after_the_attempts(tmp_path: Pat
     assert len(source.offsets) == RETRY.attempts
 
 
+def test_the_wait_between_tries_doubles_up_to_a_limit() -> None:
+    retry = Retry(base_seconds=0.5, max_seconds=15)
+    assert [retry.wait_seconds(failures) for failures in range(1, 8)] == [0.5, 1, 2, 4, 8, 15, 15]
+
+
+def test_who_is_overtaken_stops_writing(tmp_path: Path) -> None:
+    partial, final = tmp_path / "weights.partial", tmp_path / "weights"
+
+    class Overtaken(Source):
+        def _chunks(self, start: int) -> Iterator[bytes]:
+            yield CONTENT[:100]
+            partial.write_bytes(CONTENT)
+            partial.rename(final)
+            yield b"x" * 100
+
+    download(tmp_path, Overtaken())
+    assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == {"weights": CONTENT}
+
+
+def test_a_partial_that_another_writer_began_again_is_gone_on_with(tmp_path: Path) -> None:
+    partial = tmp_path / "weights.partial"
+
+    class BegunAgain(Source):
+        def _chunks(self, start: int) -> Iterator[bytes]:
+            if self.offsets == [0]:
+                yield CONTENT[:5000]
+                partial.unlink()
+                partial.write_bytes(CONTENT[:100])
+            yield from super()._chunks(start)
+
+    source = BegunAgain()
+    download(tmp_path, source)
+    assert source.offsets == [0, 100]
+    assert (tmp_path / "weights").read_bytes() == CONTENT
+
+
 def test_a_partial_of_other_content_is_replaced(tmp_path: Path) -> None:
     (tmp_path / "weights.partial").write_bytes(b"something else" * 10)
     download(tmp_path, Source())

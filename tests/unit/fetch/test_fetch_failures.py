@@ -9,7 +9,7 @@ import pytest
 from hfmodel_api.status import Reason
 from hfmodel_runtime.fetch import FetchFailure, FetchRequest
 from hfmodel_runtime.fetch.errors import failure_of
-from hfmodel_runtime.fetch.sizes import ensure_space, human_bytes, tree_bytes
+from hfmodel_runtime.fetch.sizes import ensure_space, tree_bytes
 
 CACHE = Path("/cache")
 
@@ -50,14 +50,6 @@ def test_work_that_does_not_fit_is_refused_with_both_numbers(tmp_path: Path) -> 
     with pytest.raises(FetchFailure, match=r"1\.0 PB \(1000000000000000 bytes\) needed, .* bytes\) free") as raised:
         ensure_space(tmp_path, needed=10**15, what="too much")
     assert raised.value.failure.reason is Reason.NO_SPACE
-
-
-@pytest.mark.parametrize(
-    ("count", "text"),
-    [(0, "0 B"), (999, "999 B"), (1000, "1.0 kB"), (538_090_408, "538.1 MB"), (2 * 10**18, "2000.0 PB")],
-)
-def test_bytes_are_written_for_people(count: int, text: str) -> None:
-    assert human_bytes(count) == text
 
 
 def test_a_tree_counts_its_files(tmp_path: Path) -> None:

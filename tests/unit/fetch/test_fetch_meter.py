@@ -33,6 +33,24 @@ def test_speed_is_that_of_the_last_seconds(updates: list[tuple[float, int]], spe
     assert reports(*updates)[-1].bytes_per_second == speed
 
 
+@pytest.mark.parametrize(
+    ("updates", "left"),
+    [
+        pytest.param([(0, 500)], None, id="too-early-to-tell"),
+        pytest.param([(0, 500), (2, 700)], 3.0, id="resumed"),
+        pytest.param([(0, 0), (1, 500), *[(1 + second, 500) for second in range(1, 8)]], None, id="stalled"),
+        pytest.param([(0, 0), (2, 1000)], 0.0, id="complete"),
+        pytest.param([(0, 0), (2, 1100)], 0.0, id="more-than-was-promised"),
+    ],
+)
+def test_the_seconds_left_are_those_at_the_speed_of_now(updates: list[tuple[float, int]], left: float | None) -> None:
+    assert reports(*updates)[-1].seconds_left == left
+
+
+def test_without_a_total_nobody_knows_how_long() -> None:
+    assert Progress(stage=Stage.DOWNLOAD, bytes=5, bytes_per_second=1.0).seconds_left is None
+
+
 def test_a_new_stage_is_reported_at_once() -> None:
     seen: list[Progress] = []
     meter = Meter(seen.append)

@@ -20,7 +20,7 @@ def test_a_wrong_command_is_named(argv: list[str], says: str, capsys: pytest.Cap
     assert says in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("command", ["serve", "fetch", "zygote"])
+@pytest.mark.parametrize("command", ["serve", "fetch", "zygote", "cache"])
 def test_every_subcommand_explains_itself(command: str, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as stop:
         main([command, "--help"])
