@@ -55,12 +55,27 @@ cluster-build: $(VENV)/.ready ## Build Kubernetes' binaries for the tests, once 
 	@PYTHONPATH=tests $(BIN)/python -m cluster build
 
 .PHONY: cluster-up
-cluster-up: cluster-build ## Start a real API server on loopback and print the path of its kubeconfig
-	@PYTHONPATH=tests $(BIN)/python -m cluster up --detach
+cluster-up: cluster-build ## Start a real API server on loopback and print its kubeconfig (NODE=1: with a node; Debian, root)
+	@PYTHONPATH=tests $(BIN)/python -m cluster up --detach $(if $(NODE),--node)
 
 .PHONY: cluster-down
 cluster-down: $(VENV)/.ready ## Stop it
 	@PYTHONPATH=tests $(BIN)/python -m cluster down
+
+.PHONY: packages
+packages: $(VENV)/.ready ## Install the Debian packages that node and images want, if any is missing (root)
+	@missing="$$(for rig in cluster images; do PYTHONPATH=tests $(BIN)/python -m $$rig missing-packages; done)"; \
+		[ -z "$$missing" ] || { echo "Installing" $$missing "..."; apt-get update -qq; \
+		DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $$missing >/dev/null; }
+
+.PHONY: images
+images: $(VENV)/.ready ## Build the container images as archives in dist/, without a registry (Debian, root)
+	@PYTHONPATH=tests $(BIN)/python -m images build --output dist
+
+.PHONY: e2e
+e2e: cluster-build $(DEMO_MODEL) ## Images, chart and models on a real node, or on the cluster of KUBECONFIG (Debian, root)
+	@[ -n "$${KUBECONFIG:-}" ] || PYTHONPATH=tests $(BIN)/python -m images build
+	@$(BIN)/python -m pytest tests/e2e $(PYTEST_ARGS)
 
 .PHONY: check
 check: $(VENV)/.ready ## Lint, formatting, types, import contracts

@@ -2,7 +2,7 @@
 
 import os
 import shutil
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Final
 
@@ -45,6 +45,24 @@ def find(name: str, environ: Mapping[str, str] = os.environ) -> Path:
         f"{name} is neither in ${ASSETS_VARIABLE}, nor on PATH, nor in {cached.parent}: `make cluster-build` "
         "compiles it once, or set the variable to a folder that setup-envtest made"
     )
+
+
+def find_together(names: Iterable[str], environ: Mapping[str, str] = os.environ) -> dict[str, Path]:
+    """The binaries `names`, by name, all from $KUBEBUILDER_ASSETS or all from the cache: versions never mix.
+
+    Raises:
+        BinariesMissing: the place lacks some of them; the message says what to do.
+    """
+    assets = environ.get(ASSETS_VARIABLE)
+    folder = Path(assets) if assets else cache_folder(environ)
+    found = {name: folder / name for name in names}
+    missing = [name for name, path in found.items() if not os.access(path, os.X_OK)]
+    if missing and assets:
+        instead = f"add them, or unset it and run `make cluster-build`, which compiles {KUBERNETES_VERSION}"
+        raise BinariesMissing(f"{ASSETS_VARIABLE}={assets} lacks {', '.join(missing)}: {instead}")
+    if missing:
+        raise BinariesMissing(f"{folder} lacks {', '.join(missing)}: `make cluster-build` compiles them once")
+    return found
 
 
 def _find_asset(name: str, *, folder: str) -> Path:

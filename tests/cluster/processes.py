@@ -5,7 +5,7 @@ import os
 import signal
 import socket
 import subprocess
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
@@ -38,19 +38,28 @@ class Server:
     thread that lives as long as they should, such as the main thread.
     """
 
-    def __init__(self, command: Sequence[str], *, folder: Path) -> None:
+    def __init__(
+        self, command: Sequence[str], *, folder: Path, name: str | None = None, env: Mapping[str, str] | None = None
+    ) -> None:
         """Start `command`, working in `folder`, with its output in `folder`/NAME.log.
+
+        Args:
+            command: a program and its arguments.
+            folder: exists.
+            name: of the server and its log; that of the program unless told.
+            env: its whole environment; that of this process unless told.
 
         Raises:
             ClusterError: there is no such program, or it cannot be run.
         """
-        self.name = Path(command[0]).name
+        self.name = name or Path(command[0]).name
         self.log = folder / f"{self.name}.log"
         with self.log.open("wb") as log:
             try:
                 self._process = subprocess.Popen(
                     command,
                     cwd=folder,
+                    env=env,
                     stdin=subprocess.DEVNULL,
                     stdout=log,
                     stderr=subprocess.STDOUT,

@@ -2,6 +2,7 @@
 
 import glob
 import os
+import shutil
 import tempfile
 import tomllib
 from collections.abc import Mapping
@@ -21,6 +22,7 @@ from images.pip_config import machines_pip_config
 
 REPOSITORY: Final = Path(__file__).resolve().parents[2]
 _KEPT: Final = 3  # archives of an image, and images
+_PROGRAMS: Final = ("buildah", "debootstrap")  # Debian's packages have the same names
 _CERTIFICATES: Final = Path("/etc/ssl/certs")
 
 
@@ -57,11 +59,16 @@ def build(
     return archive
 
 
+def missing_packages() -> list[str]:
+    """Names of the Debian packages that building images needs and this machine lacks."""
+    return [program for program in _PROGRAMS if shutil.which(program) is None]
+
+
 def require_machine() -> None:
     """Raise ClusterError, in one sentence that says what to do, if no image can be built here."""
     if os.geteuid() != 0:  # asked first: debootstrap is not on everybody's PATH
         raise ClusterError("building images needs root: run it with sudo")
-    for program in ("buildah", "debootstrap"):
+    for program in _PROGRAMS:
         tool(program, package=program)
 
 

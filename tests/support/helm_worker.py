@@ -44,6 +44,10 @@ class Helm:
     def uninstall(self, name: str) -> None:
         self._do(_uninstall, name)
 
+    def test(self, name: str) -> None:
+        """What `helm test` does."""
+        self._do(_test, name)
+
     def revisions(self, name: str) -> list[int]:
         return self._do(_revisions, name)
 
@@ -100,6 +104,10 @@ def _rollback(config: Config, _namespace: str, name: str) -> None:
 
 def _uninstall(config: Config, _namespace: str, name: str) -> None:
     config.uninstall(name)
+
+
+def _test(config: Config, _namespace: str, name: str) -> None:
+    config.test(name)
 
 
 def _revisions(config: Config, _namespace: str, name: str) -> list[int]:

@@ -1,4 +1,4 @@
-"""The plane that stays up: who holds it, and that nobody else is taken for its holder."""
+"""The cluster that stays up: who holds it, and that nobody else is taken for its holder."""
 
 import os
 import subprocess
@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from cluster.errors import ClusterError
-from cluster.session import Session
+from cluster.session import CONTROL_PLANE, Session
 
 HOLDER = """
 import fcntl, sys
@@ -42,6 +42,11 @@ def test_the_holder_is_the_process_with_the_lock(session: Session) -> None:
         assert holder.stdout.readline() == "locked\n"
         assert session.holder() == holder.pid
         with pytest.raises(ClusterError, match="up already: KUBECONFIG="):
-            session.hold()
+            session.hold(CONTROL_PLANE)
         assert session.stop() is True
     assert session.holder() is None
+
+
+def test_an_image_is_for_a_node_that_is_up(session: Session) -> None:
+    with pytest.raises(ClusterError, match="no cluster with a node is up: start one by"):
+        session.load(session.folder / "image.tar")

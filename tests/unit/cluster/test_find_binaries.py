@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from cluster.binaries import BinariesMissing, cache_folder, find
+from cluster.binaries import BinariesMissing, cache_folder, find, find_together
 
 
 def program(folder: Path, name: str) -> Path:
@@ -53,3 +53,22 @@ def test_assets_that_lack_a_server_never_mix_with_another_version(tmp_path: Path
 def test_a_missing_binary_says_how_to_get_it(environ: dict[str, str]) -> None:
     with pytest.raises(BinariesMissing, match="make cluster-build"):
         find("etcd", environ | {"KUBEBUILDER_ASSETS": ""})
+
+
+def test_the_binaries_of_a_node_all_come_from_the_named_folder(tmp_path: Path, environ: dict[str, str]) -> None:
+    for name in ("etcd", "kubelet"):
+        program(cache_folder(environ), name)
+        program(tmp_path / "assets", name)
+    found = find_together(["etcd", "kubelet"], environ)
+    assert found == {name: tmp_path / "assets" / name for name in ("etcd", "kubelet")}
+
+
+@pytest.mark.parametrize("assets", [True, False], ids=["in the named folder", "in the cache"])
+def test_binaries_of_a_node_never_come_from_two_places(tmp_path: Path, environ: dict[str, str], assets: bool) -> None:
+    here, there = tmp_path / "assets", cache_folder(environ)
+    for folder, name in ((here if assets else there, "etcd"), (there if assets else here, "kubelet")):
+        program(folder, name)
+    program(tmp_path / "path", "kubelet")
+    environ |= {} if assets else {"KUBEBUILDER_ASSETS": ""}
+    with pytest.raises(BinariesMissing, match=r"lacks kubelet: .*make cluster-build"):
+        find_together(["etcd", "kubelet"], environ)
