@@ -15,7 +15,7 @@ from hfmodel_router.fleet import Fleet, ModelState
 from hfmodel_router.metrics import Metrics
 from hfmodel_router.settings import RouterSettings
 from hfmodel_router.trial import Trial
-from hfmodel_router.wake import Waker
+from hfmodel_router.wake import Waker, Wanting
 
 T = TypeVar("T")
 
@@ -35,7 +35,7 @@ class _Group:
     members: int = 0
     wakers: int = 0  # members who want the model to wake
     waiters: set[asyncio.Future[None]] = field(default_factory=set)
-    wanting: asyncio.Task[None] | None = None
+    wanting: Wanting | None = None
 
 
 class Hold:
@@ -180,7 +180,7 @@ class HoldRoom:
         self._total -= 1
         self._metrics.held.labels(model_id).dec()
         if group.wakers == 0 and group.wanting is not None:
-            group.wanting.cancel()
+            group.wanting.stop()
             group.wanting = None
         if group.members == 0:
             del self._groups[model_id]

@@ -62,6 +62,12 @@ async def test_all_who_wait_go_when_the_model_is_ready_after_one_want(fleet: Fak
     assert room.held("smollm2") == 0
 
 
+async def test_who_does_not_wait_wakes_the_model_all_the_same(fleet: FakeFleet, room: HoldRoom) -> None:
+    assert await _held(room, until=0.0) is None
+    await until(lambda: not _wanting())
+    assert fleet.wants == ["smollm2"]
+
+
 async def test_a_model_is_wanted_again_and_again_while_somebody_waits(fleet: FakeFleet) -> None:
     room = _room(fleet, want_interval=0.01)
     [task] = await _start(room)
