@@ -51,11 +51,14 @@ class RetireRequest(_Body):
 
 
 class MemoryUsage(_Body):
-    """As the old server's /models/{id}/info named it."""
+    """As the old server's /models/{id}/info named it, and what the cache takes beside the weights."""
 
     total_parameters: int
     trainable_parameters: int
     estimated_size_mb: float
+    cache_bytes_per_token: int | None = None  # keys and values of one token
+    cache_budget_mb: float | None = None  # what the cache may take
+    max_concurrent_tokens: int | None = None  # prompts and answers of all running sequences together
 
 
 class RuntimeInfo(_Body):

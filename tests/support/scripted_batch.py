@@ -69,8 +69,8 @@ class ScriptedBatch:
     def bytes_per_token(self) -> int:
         return 1
 
-    def worth_together(self, columns: Sequence[int]) -> int:
-        return min(len(columns), self.together)
+    def worth_together(self, rows: Sequence[RowTokens]) -> int:
+        return min(len(rows), self.together)
 
     def prefill(self, rows: Sequence[RowTokens]) -> ScriptedPrefill:
         self.begun.append(len(rows))

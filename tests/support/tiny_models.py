@@ -12,7 +12,7 @@ import torch
 import transformers
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors, trainers
 
-_CORPUS = (
+CORPUS = (
     "The quick brown fox jumps over the lazy dog.",
     "Human: what is the capital of France? Assistant: the capital of France is Paris.",
     "Grüße aus Köln, 東京 and 🙂👍🏽 in one line; naïve café.",
@@ -51,7 +51,7 @@ _CONFIGS: dict[str, tuple[str, dict[str, Any]]] = {
             "max_position_embeddings": _POSITIONS,
         },
     ),
-    "gpt_neox": ("GPTNeoXConfig", {**_LLAMA_LIKE, "rotary_pct": 0.5}),
+    "gpt_neox": ("GPTNeoXConfig", {**_LLAMA_LIKE, "num_key_value_heads": 4, "rotary_pct": 0.5}),
     "opt": (
         "OPTConfig",
         {
@@ -112,20 +112,27 @@ ARCHITECTURES = tuple(_CONFIGS)
 
 def make_tiny_model(architecture: str, directory: Path, *, chat_template: str | None = None) -> Path:
     """Save a model of `architecture` (a model_type) with its tokenizer into `directory`; always the same weights."""
+    model = tiny_model(architecture, seed=len(architecture))
+    model.save_pretrained(directory)
+    seq2seq = model.config.is_encoder_decoder
+    make_tiny_tokenizer(seq2seq=seq2seq, chat_template=chat_template).save_pretrained(directory)
+    return directory
+
+
+def tiny_model(architecture: str, *, seed: int, **changes: Any) -> Any:
+    """A model of `architecture`, its config changed by `changes`."""
     name, arguments = _CONFIGS[architecture]
-    config = getattr(transformers, name)(**arguments)
+    config = getattr(transformers, name)(**arguments | changes)
     auto: Any = transformers.AutoModelForSeq2SeqLM if config.is_encoder_decoder else transformers.AutoModelForCausalLM
-    generator = torch.Generator().manual_seed(len(architecture))
+    generator = torch.Generator().manual_seed(seed)
     model = auto.from_config(config, dtype=torch.float32)
     with torch.no_grad():
         for parameter in model.parameters():
             if parameter.dim() > 1:
                 # Were embeddings as wide, a model that ties them would mostly repeat its last token.
-                is_embedding = parameter.shape[0] == _VOCABULARY
+                is_embedding = parameter.shape[0] == config.vocab_size
                 parameter.normal_(0.0, 0.1 if is_embedding else 0.3, generator=generator)
-    model.save_pretrained(directory)
-    make_tiny_tokenizer(seq2seq=config.is_encoder_decoder, chat_template=chat_template).save_pretrained(directory)
-    return directory
+    return model.eval()
 
 
 def make_tiny_tokenizer(*, seq2seq: bool = False, chat_template: str | None = None) -> Any:
@@ -152,7 +159,7 @@ def _trained() -> str:
         initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
         show_progress=False,
     )
-    backend.train_from_iterator(_CORPUS, trainer)
+    backend.train_from_iterator(CORPUS, trainer)
     return str(backend.to_str())
 
 

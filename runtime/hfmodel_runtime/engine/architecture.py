@@ -11,6 +11,9 @@ from transformers.models.auto.modeling_auto import (
 
 from hfmodel_api.status import Reason
 from hfmodel_runtime.engine.failures import LoadFailure
+from hfmodel_runtime.engine.selftest import VERIFIED
+
+_SUPPORTED = f"Served are causal and sequence-to-sequence language models: {', '.join(sorted(VERIFIED))} and their like"
 
 
 def check_architecture(config: dict[str, Any], *, trust_remote_code: bool) -> None:
@@ -33,11 +36,12 @@ def check_architecture(config: dict[str, Any], *, trust_remote_code: bool) -> No
     if model_type not in CONFIG_MAPPING_NAMES:
         raise LoadFailure(
             Reason.ARCHITECTURE_NOT_SUPPORTED,
-            f"{name} (model_type {model_type}) is unknown to this version of transformers; a newer image may know it",
+            f"{name} (model_type {model_type}) is unknown to this version of transformers; a newer image may know it. "
+            f"{_SUPPORTED}",
         )
     raise LoadFailure(
         Reason.ARCHITECTURE_NOT_SUPPORTED,
-        f"{name} (model_type {model_type}) does not generate text; use a model with a language-model head",
+        f"{name} (model_type {model_type}) does not go from text to text. {_SUPPORTED}",
     )
 
 

@@ -42,8 +42,8 @@ class RowBatch(Protocol):
     def bytes_per_token(self) -> int:
         """Bytes that one column of one row takes, measured on the rows it has (at least one)."""
 
-    def worth_together(self, columns: Sequence[int]) -> int:
-        """How many of the first of these rows, each of so many columns, are better computed together; at least one."""
+    def worth_together(self, rows: Sequence[RowTokens]) -> int:
+        """How many of the first of these rows are better computed together; at least one."""
 
     def prefill(self, rows: Sequence[RowTokens]) -> Prefill:
         """Begin rows."""

@@ -2,163 +2,147 @@
 
 - Padding is hidden by a 2D mask over the whole visible window; models that derive distances from columns (alibi,
   relative bias, a sliding window) see the right ones because every row ends at the same column.
-- Short prompts that wait together are computed together, padded in the same way; the states of their padding are
-  cleared before they join, because a masked state that is not a number still spoils a sum.
+- Prompts that wait together are computed together where that is faster; the states of padding are cleared, because
+  a masked state that is not a number still spoils a sum.
 - True position ids are always given where the model takes them: left out, a padded row is silently wrong.
 - The cache is made without the model's config, so that every layer keeps its full length and a sliding window is the
-  mask's doing; layers that drop old columns by themselves cannot be padded.
+  mask's doing; layers that drop old columns by themselves cannot be padded, nor can a beginning be taken from them.
 """
 
-import inspect
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any, cast
 
 import torch
-from transformers import DynamicCache
 
 from hfmodel_runtime.engine import kv
 from hfmodel_runtime.engine.batch import Prefill, RowTokens
+from hfmodel_runtime.engine.forward import CausalForward, CausalPrefill, GroupPrefill, RowPrefill
+from hfmodel_runtime.engine.memory import prefix_bytes
+from hfmodel_runtime.engine.prefixes import Beginning, PrefixStore
+from hfmodel_runtime.engine.products import Products
+from hfmodel_runtime.engine.slots import Slots
 
-PREFILL_CHUNK = 512  # tokens computed before running rows get their turn
-_MAX_PADDING = 2.0  # times the tokens of a group that may be computed for it
-
-
-class CausalForward:
-    """The model's forward pass with only the arguments it takes."""
-
-    def __init__(self, model: Any) -> None:
-        parameters = inspect.signature(model.forward).parameters
-        self._model = model
-        self._takes_positions = "position_ids" in parameters
-        self._fixed: dict[str, Any] = {"use_cache": True, "return_dict": True}
-        if "logits_to_keep" in parameters:
-            self._fixed["logits_to_keep"] = 1
-        self.device: torch.device = model.get_input_embeddings().weight.device
-
-    def __call__(self, tokens: list[list[int]], positions: list[list[int]], *, lengths: list[int], cache: Any) -> Any:
-        """Logits [rows, vocab] after the last of `tokens`, by which `cache` grows.
-
-        `lengths` are the rows' true ones, tokens included.
-        """
-        arguments: dict[str, Any] = {"attention_mask": self._mask(lengths)}
-        if self._takes_positions:
-            arguments["position_ids"] = torch.tensor(positions, device=self.device)
-        output = self._model(
-            input_ids=torch.tensor(tokens, device=self.device), past_key_values=cache, **arguments, **self._fixed
-        )
-        return output.logits[:, -1]
-
-    def _mask(self, lengths: list[int]) -> torch.Tensor | None:
-        width = max(lengths)
-        if min(lengths) == width:
-            return None
-        first = torch.tensor([width - length for length in lengths], device=self.device).unsqueeze(-1)
-        return (torch.arange(width, device=self.device) >= first).long()
+PREFILL_CHUNK = 256  # tokens computed before running rows get their turn
+_PASS = 24  # tokens that take as long as another pass over the weights does
 
 
-class CausalPrefill:
-    """One row of a decoder-only model, prompt and earlier answer computed chunk by chunk."""
+@dataclass(slots=True)
+class _Row:
+    """A row that decodes.
 
-    def __init__(self, forward: CausalForward, tokens: Sequence[int], *, chunk: int) -> None:
-        self._forward = forward
-        self._tokens = tuple(tokens)
-        self._chunk = chunk
-        self._done = 0
-        self.cache: Any = DynamicCache()
-        self.lengths = [len(tokens)]
+    Attributes:
+        tokens: all that its states were computed from.
+        slot: where they are.
+    """
 
-    def advance(self) -> torch.Tensor | None:
-        end = min(self._done + self._chunk, len(self._tokens))
-        tokens = list(self._tokens[self._done : end])
-        positions = list(range(self._done, end))
-        logits = self._forward([tokens], [positions], lengths=[end], cache=self.cache)
-        self._done = end
-        return cast("torch.Tensor", logits) if end == len(self._tokens) else None
-
-
-class GroupPrefill:
-    """Several short rows of a decoder-only model, computed in one pass."""
-
-    def __init__(self, forward: CausalForward, rows: Sequence[Sequence[int]]) -> None:
-        self._forward = forward
-        self._rows = [list(row) for row in rows]
-        self.cache: Any = DynamicCache()
-        self.lengths = [len(row) for row in rows]
-
-    def advance(self) -> torch.Tensor | None:
-        width = max(self.lengths)
-        missing = [width - length for length in self.lengths]
-        tokens = [[0] * count + row for count, row in zip(missing, self._rows, strict=True)]
-        positions = [[0] * count + list(range(width - count)) for count in missing]
-        logits = self._forward(tokens, positions, lengths=self.lengths, cache=self.cache)
-        kv.clear_padding(self.cache.layers, missing)
-        return cast("torch.Tensor", logits)
+    tokens: list[int]
+    slot: int
 
 
 class CausalBatch:
-    """`RowBatch` of a decoder-only model."""
+    """`RowBatch` of a decoder-only model.
 
-    def __init__(self, model: Any, *, chunk: int = PREFILL_CHUNK) -> None:
+    Args:
+        kept: bytes for beginnings that may come again; None: a share of the memory there is.
+    """
+
+    def __init__(self, model: Any, *, chunk: int = PREFILL_CHUNK, kept: int | None = None) -> None:
         self._forward = CausalForward(model)
+        self._products = Products(model)
         self._chunk = chunk
-        self._cache: Any = None
-        self._lengths: list[int] = []
+        self._prefixes = PrefixStore(prefix_bytes(self._forward.device) if kept is None else kept)
+        self._slots = Slots()
+        self._rows: list[_Row] = []
 
     @property
     def rows(self) -> int:
-        return len(self._lengths)
+        return len(self._rows)
 
     @property
     def columns(self) -> int:
-        return max(self._lengths, default=0)
+        return self._slots.width
 
     def columns_of(self, prompt: int, answer: int) -> int:
         return prompt + answer
 
     def bytes_per_token(self) -> int:
-        return kv.bytes_per_column(self._cache.layers)
+        return kv.bytes_per_column(self._slots.cache.layers)
 
-    def worth_together(self, columns: Sequence[int]) -> int:
-        """As many as fit into one chunk, unless more than half of what is computed would be padding."""
+    def worth_together(self, rows: Sequence[RowTokens]) -> int:
+        """As many as fit into one chunk, unless passes of their own would cost less than the padding."""
         total = widest = 0
-        for count, own in enumerate(columns):
-            total, widest = total + own, max(widest, own)
+        for count, row in enumerate(rows):
+            missing = self._missing(_tokens(row))
+            total, widest = total + missing, max(widest, missing)
             computed = (count + 1) * widest
-            if count > 0 and (computed > self._chunk or computed > _MAX_PADDING * total):
+            if count > 0 and (computed > self._chunk or computed - total > count * _PASS):
                 return count
-        return len(columns)
+        return len(rows)
 
-    def prefill(self, rows: Sequence[RowTokens]) -> CausalPrefill | GroupPrefill:
-        tokens = [(*row.prompt, *row.answer) for row in rows]
+    def prefill(self, rows: Sequence[RowTokens]) -> CausalPrefill:
+        tokens = [_tokens(row) for row in rows]
+        kept = [self._prefixes.find(row) for row in tokens]
         if len(tokens) == 1:
-            return CausalPrefill(self._forward, tokens[0], chunk=self._chunk)
-        return GroupPrefill(self._forward, tokens)
+            return RowPrefill(self._forward, tokens[0], kept[0], chunk=self._chunk)
+        computed = max(len(row) - _length(beginning) for row, beginning in zip(tokens, kept, strict=True))
+        return GroupPrefill(self._forward, tokens, kept, computed=computed)
 
     def join(self, prefill: Prefill, rows: Sequence[int]) -> None:
-        if not isinstance(prefill, CausalPrefill | GroupPrefill):
+        if not isinstance(prefill, CausalPrefill):
             raise TypeError(f"not rows of this batch: {type(prefill).__name__}")
-        lengths = [prefill.lengths[row] for row in rows]
-        if len(lengths) < len(prefill.lengths):
-            kv.select_rows(prefill.cache.layers, rows, width=max(lengths), left=True)
-        if self.rows:
-            kv.append_rows(self._cache.layers, prefill.cache.layers, left=True)
-        else:
-            self._cache = prefill.cache
-        self._lengths += lengths
+        first = len(self._rows)
+        self._slots.add(prefill.cache.layers, rows, [prefill.lengths[row] for row in rows])
+        self._rows += [_Row(prefill.rows[row], first + place) for place, row in enumerate(rows)]
+        for row in self._rows[first:]:
+            self._remember(row)
 
     def step(self, tokens: Sequence[int]) -> torch.Tensor:
-        positions = [[length] for length in self._lengths]
-        self._lengths = [length + 1 for length in self._lengths]
-        logits = self._forward([[token] for token in tokens], positions, lengths=self._lengths, cache=self._cache)
+        for row, token in zip(self._rows, tokens, strict=True):
+            row.tokens.append(token)
+        self._slots.prepare()
+        ordered = sorted(self._rows, key=lambda row: row.slot)
+        logits = self._forward(
+            [row.tokens[-1:] for row in ordered],
+            [[len(row.tokens) - 1] for row in ordered],
+            lengths=[len(row.tokens) for row in ordered],
+            cache=self._slots.cache,
+        )
+        self._slots.advance()
+        self._products.advance()
+        if ordered != self._rows:
+            logits = logits[torch.tensor([row.slot for row in self._rows], device=logits.device)]
         return cast("torch.Tensor", logits)
 
     def keep(self, rows: Sequence[int]) -> None:
-        if not rows:
+        stay = set(rows)
+        for gone in sorted(
+            (row for place, row in enumerate(self._rows) if place not in stay), key=lambda row: -row.slot
+        ):
+            self._remember(gone)
+            last = max(self._rows, key=lambda row: row.slot)
+            self._slots.remove(gone.slot)
+            last.slot = gone.slot
+            self._rows = [row for row in self._rows if row is not gone]
+        if not self._rows:
             self.clear()
-            return
-        self._lengths = [self._lengths[row] for row in rows]
-        kv.select_rows(self._cache.layers, rows, width=self.columns, left=True)
 
     def clear(self) -> None:
-        self._cache = None
-        self._lengths = []
+        self._slots = Slots()
+        self._rows = []
+
+    def _missing(self, tokens: Sequence[int]) -> int:
+        """Tokens that would have to be computed."""
+        return len(tokens) - _length(self._prefixes.find(tokens))
+
+    def _remember(self, row: _Row) -> None:
+        if self._prefixes.wants(row.tokens, bytes_per_token=self.bytes_per_token()):
+            self._prefixes.add(row.tokens, self._slots.states(row.slot))
+
+
+def _tokens(row: RowTokens) -> tuple[int, ...]:
+    return (*row.prompt, *row.answer)
+
+
+def _length(beginning: Beginning | None) -> int:
+    return 0 if beginning is None else beginning.length

@@ -1,6 +1,7 @@
 """What can be told of a model directory from its files alone, before anything heavy is loaded."""
 
 import json
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -11,8 +12,17 @@ from hfmodel_runtime.engine.failures import LoadFailure
 
 _INDEX = "model.safetensors.index.json"
 _SINGLE = "model.safetensors"
-_PICKLES = ("pytorch_model.bin", "pytorch_model.bin.index.json")
+_PICKLED_INDEX = "pytorch_model.bin.index.json"
+_PICKLED = "pytorch_model.bin"
 _TOKENIZERS = ("tokenizer.json", "vocab.json", "vocab.txt", "tekken.json", "*.model", "*.tiktoken")
+
+
+@dataclass(frozen=True, slots=True)
+class WeightFiles:
+    """The files of a model's weights: safetensors, or pickles that may be loaded."""
+
+    paths: tuple[Path, ...]
+    pickled: bool
 
 
 def read_config(directory: Path) -> dict[str, Any]:
@@ -41,29 +51,33 @@ def check_tokenizer_files(directory: Path) -> None:
         )
 
 
-def check_weights(directory: Path, *, allow_pickle: bool) -> bool:
-    """Whether the weights are safetensors, every file there and whole; False: pickled ones, which are allowed.
+def check_weights(directory: Path, *, allow_pickle: bool) -> WeightFiles:
+    """The files of the weights, every one of them there and, if it is safetensors, whole.
 
     Raises:
         LoadFailure: no weights, or a file is missing, cut short or corrupt.
     """
-    if (directory / _SINGLE).is_file():
-        files = [_SINGLE]
-    elif (directory / _INDEX).is_file():
-        files = _indexed(directory / _INDEX)
-    elif any((directory / name).is_file() for name in _PICKLES):
-        if allow_pickle:
-            return False
+    if names := _names(directory, _SINGLE, _INDEX):
+        for name in names:
+            _check_file(directory / name)
+        return WeightFiles(tuple(directory / name for name in names), pickled=False)
+    if not (names := _names(directory, _PICKLED, _PICKLED_INDEX)):
+        raise LoadFailure(Reason.WEIGHTS_INVALID, f"{directory} has no weights (*.safetensors)")
+    if not allow_pickle:
         raise LoadFailure(
             Reason.WEIGHTS_INVALID,
             f"{directory} has only pickled weights (.bin), which can run code when loaded; convert them to safetensors "
             "or, if you trust their author, set allowPickle: true",
         )
-    else:
-        raise LoadFailure(Reason.WEIGHTS_INVALID, f"{directory} has no weights (*.safetensors)")
-    for name in files:
-        _check_file(directory / name)
-    return True
+    for name in names:
+        _check_there(directory / name)
+    return WeightFiles(tuple(directory / name for name in names), pickled=True)
+
+
+def _names(directory: Path, single: str, index: str) -> list[str]:
+    if (directory / single).is_file():
+        return [single]
+    return _indexed(directory / index) if (directory / index).is_file() else []
 
 
 def _indexed(index: Path) -> list[str]:
@@ -73,9 +87,13 @@ def _indexed(index: Path) -> list[str]:
     return sorted({str(name) for name in weight_map.values()})
 
 
-def _check_file(path: Path) -> None:
+def _check_there(path: Path) -> None:
     if not path.is_file():
         raise LoadFailure(Reason.WEIGHTS_INVALID, f"{path.name} is missing; download the model again")
+
+
+def _check_file(path: Path) -> None:
+    _check_there(path)
     try:
         # Reads the header and compares it with the file's size.
         with safe_open(path, framework="pt"):

@@ -1,32 +1,35 @@
 """From a model directory to a running engine."""
 
 import logging
-import platform
 import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
-import transformers
 from transformers import AutoConfig, AutoTokenizer
 
 from hfmodel_api.status import Reason
-from hfmodel_api.wire import MemoryUsage, RuntimeInfo
 from hfmodel_runtime.engine.architecture import architecture_name, check_architecture
 from hfmodel_runtime.engine.batch import RowBatch, RowTokens
 from hfmodel_runtime.engine.causal import CausalBatch
 from hfmodel_runtime.engine.context import decoder_start, end_tokens, model_length
 from hfmodel_runtime.engine.cpus import available_cpus
-from hfmodel_runtime.engine.directory import check_tokenizer_files, read_config
+from hfmodel_runtime.engine.directory import check_tokenizer_files, check_weights, read_config
 from hfmodel_runtime.engine.engine import ModelFacts, TransformersEngine
 from hfmodel_runtime.engine.failures import LoadFailure
+from hfmodel_runtime.engine.info import WeightCount, count_weights, memory_usage, runtime_info
+from hfmodel_runtime.engine.machine import Machine, ThisMachine
 from hfmodel_runtime.engine.memory import cache_token_budget
+from hfmodel_runtime.engine.placement import choose_device, choose_dtype
+from hfmodel_runtime.engine.preflight import Candidate, check_memory
 from hfmodel_runtime.engine.protocol import Engine, EngineLimits, LoadOptions
+from hfmodel_runtime.engine.quantization import check_quantization
 from hfmodel_runtime.engine.selftest import VERIFIED, SelfTest, reference_for
 from hfmodel_runtime.engine.seq2seq import Seq2SeqBatch
+from hfmodel_runtime.engine.stored import pickled_weights, stored_weights
 from hfmodel_runtime.engine.tokenizer import ModelTokenizer
-from hfmodel_runtime.engine.weights import choose_device, choose_dtype, load_model
+from hfmodel_runtime.engine.weights import device_map, load_model
 
 __all__ = ["LoadFailure", "load_engine"]
 
@@ -40,21 +43,26 @@ class _Loaded:
     model: Any
     tokenizer: Any
     device: torch.device
+    weights: WeightCount
     facts: ModelFacts
     batch: RowBatch
 
 
-def load_engine(options: LoadOptions) -> Engine:
+def load_engine(options: LoadOptions, *, machine: Machine | None = None) -> Engine:
     """A running engine for `options.path`, warmed up by one token.
+
+    Args:
+        machine: what there is to compute with; this one if not given.
 
     Raises:
         LoadFailure: with the reason and what to do about it.
     """
     started = time.monotonic()
     torch.set_num_threads(options.threads or available_cpus())
-    loaded = _load(options)
+    loaded = _load(options, machine or ThisMachine())
     with torch.inference_mode():
-        budget = cache_token_budget(bytes_per_token=_warm_up(loaded.batch), device=loaded.device)
+        bytes_per_token = _warm_up(loaded.batch)
+        budget = cache_token_budget(bytes_per_token=bytes_per_token, device=loaded.device)
         max_running = _safe_rows(loaded, options.max_running)
     limits = EngineLimits(
         max_length=_max_length(options, loaded, budget),
@@ -64,7 +72,15 @@ def load_engine(options: LoadOptions) -> Engine:
     )
     seq2seq = loaded.facts.decoder_start is not None
     tokenizer = ModelTokenizer(loaded.tokenizer, model_type=options.type, seq2seq=seq2seq)
-    info = _info(options, loaded, max_length=limits.max_length, chat_format=tokenizer.chat_format, started=started)
+    info = runtime_info(
+        options,
+        loaded.model,
+        memory=memory_usage(loaded.weights, bytes_per_token=bytes_per_token, token_budget=budget),
+        seq2seq=seq2seq,
+        max_length=limits.max_length,
+        chat_format=tokenizer.chat_format,
+        started=started,
+    )
     logger.info(
         "model loaded architecture=%s device=%s dtype=%s max_length=%d max_running=%d token_budget=%d seconds=%.2f",
         *(info.architecture, info.device, info.dtype, limits.max_length, max_running, budget, info.load_seconds),
@@ -74,33 +90,48 @@ def load_engine(options: LoadOptions) -> Engine:
     )
 
 
-def _load(options: LoadOptions) -> _Loaded:
+def _load(options: LoadOptions, machine: Machine) -> _Loaded:
     directory = Path(options.path)
-    device = choose_device(options.device)
     raw_config = read_config(directory)
     check_architecture(raw_config, trust_remote_code=options.trust_remote_code)
     check_tokenizer_files(directory)
-    config = _config(directory, trust_remote_code=options.trust_remote_code)
+    model = _load_model(options, raw_config, machine)
     tokenizer = _tokenizer(directory, trust_remote_code=options.trust_remote_code)
-    model = load_model(
-        directory,
-        config,
-        device=device,
-        dtype=choose_dtype(options.dtype, device),
-        trust_remote_code=options.trust_remote_code,
-        allow_pickle=options.allow_pickle,
-    )
-    if not model.can_generate():
-        name = architecture_name(raw_config)
-        raise LoadFailure(Reason.ARCHITECTURE_NOT_SUPPORTED, f"{name} does not generate text")
     start = decoder_start(model)
     facts = ModelFacts(
         vocabulary=model.get_input_embeddings().weight.shape[0],
         eos_ids=end_tokens(model, tokenizer),
         decoder_start=start,
     )
+    weights = count_weights(model.parameters())
     batch = CausalBatch(model) if start is None else Seq2SeqBatch(model, start=start)
-    return _Loaded(model=model, tokenizer=tokenizer, device=device, facts=facts, batch=batch)
+    device = model.get_input_embeddings().weight.device
+    return _Loaded(model=model, tokenizer=tokenizer, device=device, weights=weights, facts=facts, batch=batch)
+
+
+def _load_model(options: LoadOptions, raw_config: dict[str, Any], machine: Machine) -> Any:
+    """The model, once all that can be known before its weights are touched speaks for it."""
+    name, directory = architecture_name(raw_config), Path(options.path)
+    device = choose_device(options.device, machine)
+    quantization = check_quantization(raw_config, device_map=device_map(device))
+    config = _config(directory, trust_remote_code=options.trust_remote_code)
+    files = check_weights(directory, allow_pickle=options.allow_pickle)
+    stored = pickled_weights(files.paths, raw_config) if files.pickled else stored_weights(files.paths)
+    if quantization is not None and quantization.unpacked:
+        stored = stored.unpacked()
+    dtype = choose_dtype(options.dtype, device, machine, stored)
+    check_memory(Candidate(name=name, config=config, stored=stored, dtype=dtype, device=device), machine)
+    model = load_model(
+        files,
+        config,
+        device=device,
+        dtype=dtype,
+        quantization=quantization,
+        trust_remote_code=options.trust_remote_code,
+    )
+    if not model.can_generate():
+        raise LoadFailure(Reason.ARCHITECTURE_NOT_SUPPORTED, f"{name} does not generate text")
+    return model
 
 
 def _config(directory: Path, *, trust_remote_code: bool) -> Any:
@@ -169,32 +200,3 @@ def _max_length(options: LoadOptions, loaded: _Loaded, budget: int) -> int:
     if options.max_length is not None:
         bounds.append(options.max_length)
     return max(1, min(bounds))
-
-
-def _info(options: LoadOptions, loaded: _Loaded, *, max_length: int, chat_format: str, started: float) -> RuntimeInfo:
-    parameters = list(loaded.model.parameters())
-    cuda = loaded.device.type == "cuda"
-    return RuntimeInfo(
-        model_id=options.model_id,
-        model=options.model,
-        revision=options.revision,
-        architecture=type(loaded.model).__name__,
-        seq2seq=loaded.facts.decoder_start is not None,
-        device=loaded.device.type,
-        dtype=str(loaded.model.dtype).removeprefix("torch."),
-        engine="transformers",
-        max_length=max_length,
-        chat_format=chat_format,
-        memory_usage=MemoryUsage(
-            total_parameters=sum(parameter.numel() for parameter in parameters),
-            trainable_parameters=sum(parameter.numel() for parameter in parameters if parameter.requires_grad),
-            estimated_size_mb=sum(p.numel() * p.element_size() for p in parameters) / 2**20,
-        ),
-        load_seconds=time.monotonic() - started,
-        versions={
-            "python": platform.python_version(),
-            "torch": torch.__version__,
-            "transformers": transformers.__version__,
-        },
-        cuda_devices=tuple(torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())) if cuda else (),
-    )

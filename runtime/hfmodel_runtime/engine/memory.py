@@ -1,15 +1,14 @@
-"""How much memory the cache of the running sequences may take."""
-
-from pathlib import Path
+"""How much memory the cache may take: of the running sequences, and of beginnings that may come again."""
 
 import torch
 
-# The rest is for activations, for the copy a batch makes of a layer when rows join or leave, and for the server itself.
-_HOST_SHARE = 0.5
-_GPU_SHARE = 0.8
+from hfmodel_runtime.engine.hostmemory import Room, host_room
 
-_CGROUP_ROOT = Path("/sys/fs/cgroup")
-_MEMINFO = Path("/proc/meminfo")
+# The rest is for activations, for the copy a batch makes of a layer when rows join or leave, and for the server itself.
+_HOST_SHARE = 0.4
+_GPU_SHARE = 0.7
+_PREFIX_SHARE = 0.1
+_MOST_FOR_PREFIXES = 2 * 2**30  # bytes; on a large node, more would hardly be looked at again
 
 
 def cache_token_budget(*, bytes_per_token: int, device: torch.device) -> int:
@@ -20,35 +19,18 @@ def cache_token_budget(*, bytes_per_token: int, device: torch.device) -> int:
     return max(1, int(available_host_memory() * _HOST_SHARE) // bytes_per_token)
 
 
-def available_host_memory(*, root: Path = _CGROUP_ROOT, meminfo: Path = _MEMINFO) -> int:
-    """Bytes this process can still take: what the node has left, and what the cgroup's limit leaves."""
-    free = _meminfo_available(meminfo)
-    limit = _number(root / "memory.max")
-    used = _number(root / "memory.current")
-    if limit is None or used is None:
-        return free
-    return max(0, min(free, limit - used + _reclaimable(root / "memory.stat")))
+def prefix_bytes(device: torch.device) -> int:
+    """Bytes for the states of beginnings that may come again, beside those of the running sequences."""
+    free = torch.cuda.mem_get_info(device)[0] if device.type == "cuda" else available_host_memory()
+    return min(_MOST_FOR_PREFIXES, int(free * _PREFIX_SHARE))
 
 
-def _meminfo_available(meminfo: Path) -> int:
-    for line in meminfo.read_text(encoding="ascii").splitlines():
-        name, _, value = line.partition(":")
-        if name == "MemAvailable":
-            return int(value.split()[0]) * 1024
-    raise OSError(f"{meminfo} has no MemAvailable")
+def available_host_memory(room: Room | None = None) -> int:
+    """Bytes to plan with: what is left of a limit of this process's own, and half of what is left where others may take
+    of it too. So two that load at the same time never plan with the same bytes.
 
-
-def _reclaimable(stat: Path) -> int:
-    # Page cache of the weights' files counts as used but is given up under pressure.
-    try:
-        lines = stat.read_text(encoding="ascii").splitlines()
-    except OSError:
-        return 0
-    return sum(int(line.split()[1]) for line in lines if line.startswith("inactive_file "))
-
-
-def _number(path: Path) -> int | None:
-    try:
-        return int(path.read_text(encoding="ascii"))
-    except (OSError, ValueError):  # no such file, or "max"
-        return None
+    Args:
+        room: the tightest bound; read from this machine if not given.
+    """
+    room = room or host_room()
+    return room.free // 2 if room.shared else room.free

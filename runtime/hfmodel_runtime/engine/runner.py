@@ -1,7 +1,7 @@
 """The engine's steps, single-threaded: who waits, who starts, who runs; one call of `step` is one turn of the loop.
 
-- One prefill at a time, one piece a turn, so that running rows keep flowing. Short prompts that wait together are
-  prefilled together: all who were held for a sleeping model arrive at once.
+- One prefill at a time, one piece a turn, so that running rows keep flowing. Prompts of about one length that wait
+  together are prefilled together: all who were held for a sleeping model arrive at once. The first always goes first.
 - The batch takes rows while their cache fits the token budget. Rows are admitted by what they need now, not by the most
   they may ask for; when growing rows meet the budget the youngest goes back to the head of the queue and is computed
   anew later.
@@ -116,33 +116,38 @@ class Runner:
         self._guarded(lambda: self._batch.keep(rows))
 
     def _admit(self) -> None:
-        count = 0 if self._starting else self._admissible()
-        if count == 0:
+        chosen = [] if self._starting else self._admissible()
+        if not chosen:
             return
-        self._starting = [self._waiting.popleft() for _ in range(count)]
-        for sequence in self._starting:
+        taken = {id(sequence) for sequence in chosen}
+        self._waiting = deque(sequence for sequence in self._waiting if id(sequence) not in taken)
+        self._starting = chosen
+        for sequence in chosen:
             if sequence.admitted_at is None:
                 sequence.admitted_at = self._clock()
-        tokens = [RowTokens(sequence.request.prompt, tuple(sequence.answer)) for sequence in self._starting]
-        self._prefill = self._batch.prefill(tokens)
+        self._prefill = self._batch.prefill([_tokens(sequence) for sequence in chosen])
 
-    def _admissible(self) -> int:
-        """How many of the first that wait may start now, together."""
+    def _admissible(self) -> list[Sequence]:
+        """Who may start now, together: the first that waits, with those that are nearest to it in length."""
         places = self._max_running - len(self._running)
-        first = list(itertools.islice(self._waiting, max(0, places)))
-        if not first:
-            return 0
-        columns = [self._batch.columns_of(len(row.request.prompt), len(row.answer)) for row in first]
+        waiting = list(itertools.islice(self._waiting, max(0, places)))
+        if not waiting or (self._running and not self._fits(waiting[:1])):
+            return []
         # What failed before starts alone, so that it fails alone.
-        sound = sum(1 for _ in itertools.takewhile(lambda row: row.failures == 0, first))
-        count = self._batch.worth_together(columns[: max(1, sound)])
-        while count > 0 and not self._fits(columns[:count]):
+        sound = list(itertools.takewhile(lambda row: row.failures == 0, waiting)) or waiting[:1]
+        length = self._columns(sound[0])
+        sound.sort(key=lambda row: abs(self._columns(row) - length))
+        count = self._batch.worth_together([_tokens(row) for row in sound])
+        while count > 1 and not self._fits(sound[:count]):
             count -= 1
-        return count if self._running else max(1, count)
+        return sound[:count]
 
-    def _fits(self, columns: list[int]) -> bool:
-        widest = max(self._batch.columns, *columns) + _HEADROOM
-        return (len(self._running) + len(columns)) * widest <= self._budget
+    def _columns(self, sequence: Sequence) -> int:
+        return self._batch.columns_of(len(sequence.request.prompt), len(sequence.answer))
+
+    def _fits(self, sequences: list[Sequence]) -> bool:
+        widest = max(self._batch.columns, *map(self._columns, sequences)) + _HEADROOM
+        return (len(self._running) + len(sequences)) * widest <= self._budget
 
     def _advance_prefill(self) -> None:
         if self._prefill is None:
@@ -214,6 +219,10 @@ class Runner:
                 sequence.fail(_sentence(error))
             elif not sequence.finished:
                 self._waiting.appendleft(sequence)
+
+
+def _tokens(sequence: Sequence) -> RowTokens:
+    return RowTokens(sequence.request.prompt, tuple(sequence.answer))
 
 
 def _end_cancelled(sequences: list[Sequence]) -> None:

@@ -5,7 +5,7 @@ the same tokens alone and in any batch. Sorting the whole vocabulary is what mak
 likeliest tokens only; a row whose filter reaches beyond them is sorted in full.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -13,7 +13,7 @@ import torch
 from hfmodel_runtime.engine.penalties import RowSampler, edited
 
 _COLDEST = 1e-6  # a temperature below it is no number any more once scores are divided by it
-_TOP_SET = 1024
+_TOP_SETS = (256, 2048)
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,14 +44,14 @@ def sample(logits: torch.Tensor, rows: Sequence[RowSampler]) -> list[Choice | No
     raw = logits.float()
     usable = torch.isfinite(raw.amax(dim=-1)).tolist()
     scores = edited(raw, rows)
-    chosen = scores.argmax(dim=-1)
-    plain = [i for i, row in enumerate(rows) if not row.sampling.greedy and not _is_filtered(row)]
-    filtered = [i for i, row in enumerate(rows) if not row.sampling.greedy and _is_filtered(row)]
-    for picked, draw in ((plain, _draw_plain), (filtered, _draw_filtered)):
-        if picked:
-            where = torch.tensor(picked, device=scores.device)
-            picked_rows = [rows[i] for i in picked]
-            chosen[where] = draw(scaled(scores[where], picked_rows), picked_rows)
+    chosen = torch.empty(len(rows), dtype=torch.long, device=scores.device)
+    by_way: dict[Callable[[torch.Tensor, Sequence[RowSampler]], torch.Tensor], list[int]] = {}
+    for i, row in enumerate(rows):
+        by_way.setdefault(_way(row), []).append(i)
+    for way, picked in by_way.items():
+        where = torch.tensor(picked, device=scores.device)
+        picked_scores = scores if len(picked) == len(rows) else scores[where]
+        chosen[where] = way(picked_scores, [rows[i] for i in picked])
     choices = _with_logprobs(raw, rows, chosen)
     return [choice if ok else None for choice, ok in zip(choices, usable, strict=True)]
 
@@ -64,7 +64,8 @@ def scaled(scores: torch.Tensor, rows: Sequence[RowSampler]) -> torch.Tensor:
 
 def kept(scores: torch.Tensor, rows: Sequence[RowSampler], *, width: int) -> Kept:
     """What top_k, top_p and min_p leave of the `width` likeliest tokens, as transformers applies them in that order."""
-    values, ids = scores.topk(width, dim=-1)
+    best, ids = scores.topk(width, dim=-1)
+    values = scaled(best, rows)
     top_k = torch.tensor([row.sampling.top_k for row in rows], device=scores.device)
     top_p = scores.new_tensor([row.sampling.top_p for row in rows])
     min_p = scores.new_tensor([row.sampling.min_p for row in rows])
@@ -73,7 +74,9 @@ def kept(scores: torch.Tensor, rows: Sequence[RowSampler], *, width: int) -> Kep
     beyond = (top_k > width) & (top_k < scores.shape[-1])  # top_p is a share of a set that is not all here
     last = values.gather(1, (top_k.clamp(1, width) - 1).unsqueeze(-1))
     keep = ~bounded.unsqueeze(-1) | (values >= last)  # as transformers, ties with the k-th stay
-    everything = torch.where(bounded, values.masked_fill(~keep, -torch.inf).logsumexp(dim=-1), scores.logsumexp(dim=-1))
+    everything = values.masked_fill(~keep, -torch.inf).logsumexp(dim=-1)
+    if not bool(bounded.all()):
+        everything = torch.where(bounded, everything, scaled(scores, rows).logsumexp(dim=-1))
     probabilities = (values - everything.unsqueeze(-1)).exp().masked_fill(~keep, 0.0)
     before = probabilities.cumsum(dim=-1) - probabilities
     keep &= (before < top_p.unsqueeze(-1)) | (top_p >= 1).unsqueeze(-1)
@@ -85,29 +88,41 @@ def kept(scores: torch.Tensor, rows: Sequence[RowSampler], *, width: int) -> Kep
     )
 
 
-def _is_filtered(row: RowSampler) -> bool:
-    return row.sampling.top_k > 0 or row.sampling.top_p < 1 or row.sampling.min_p > 0
+def _way(row: RowSampler) -> Callable[[torch.Tensor, Sequence[RowSampler]], torch.Tensor]:
+    """How tokens are chosen from scores [rows, vocab] for rows like this one."""
+    if row.sampling.greedy:
+        return _likeliest
+    is_filtered = row.sampling.top_k > 0 or row.sampling.top_p < 1 or row.sampling.min_p > 0
+    return _draw_filtered if is_filtered else _draw_plain
+
+
+def _likeliest(scores: torch.Tensor, _: Sequence[RowSampler]) -> torch.Tensor:
+    return scores.argmax(dim=-1)
 
 
 def _draw_plain(scores: torch.Tensor, rows: Sequence[RowSampler]) -> torch.Tensor:
-    return _inverse_cdf(scores.exp(), rows)
+    weights = scaled(scores, rows).exp()
+    return _read_off(weights, _uniforms(rows, weights)).squeeze(-1)
 
 
 def _draw_filtered(scores: torch.Tensor, rows: Sequence[RowSampler]) -> torch.Tensor:
-    vocabulary = scores.shape[-1]
-    wanted = max(row.sampling.top_k if 0 < row.sampling.top_k < _TOP_SET else _TOP_SET for row in rows)
-    tokens = kept(scores, rows, width=min(wanted, vocabulary))
     uniforms = _uniforms(rows, scores)
-    chosen = tokens.ids.gather(1, _read_off(tokens.weights, uniforms)).squeeze(-1)
-    if not bool(tokens.complete.all()):
-        where = (~tokens.complete).nonzero().squeeze(-1)
-        wide = kept(scores[where], [rows[i] for i in where.tolist()], width=vocabulary)
-        chosen[where] = wide.ids.gather(1, _read_off(wide.weights, uniforms[where])).squeeze(-1)
+    chosen = torch.empty(len(rows), dtype=torch.long, device=scores.device)
+    left = list(range(len(rows)))
+    for width in _widths(rows, scores.shape[-1]):
+        where = torch.tensor(left, device=scores.device)
+        tokens = kept(scores if len(left) == len(rows) else scores[where], [rows[i] for i in left], width=width)
+        chosen[where] = tokens.ids.gather(1, _read_off(tokens.weights, uniforms[where])).squeeze(-1)
+        left = [i for i, complete in zip(left, tokens.complete.tolist(), strict=True) if not complete]
+        if not left:
+            break
     return chosen
 
 
-def _inverse_cdf(weights: torch.Tensor, rows: Sequence[RowSampler]) -> torch.Tensor:
-    return _read_off(weights, _uniforms(rows, weights)).squeeze(-1)
+def _widths(rows: Sequence[RowSampler], vocabulary: int) -> list[int]:
+    """How many of the likeliest tokens to look at: first few, then more for the rows that need them, then all."""
+    first = max(min(row.sampling.top_k or _TOP_SETS[0], _TOP_SETS[0]) for row in rows)
+    return [*(width for width in (first, *_TOP_SETS[1:]) if width < vocabulary), vocabulary]
 
 
 def _uniforms(rows: Sequence[RowSampler], like: torch.Tensor) -> torch.Tensor:
@@ -130,9 +145,11 @@ def _with_logprobs(raw: torch.Tensor, rows: Sequence[RowSampler], chosen: torch.
     if not asked:
         return choices
     where = torch.tensor([i for i, _ in asked], device=raw.device)
-    logprobs = raw[where].log_softmax(dim=-1)
-    own = logprobs.gather(1, chosen[where].unsqueeze(-1)).squeeze(-1).tolist()
-    best = logprobs.topk(min(max(k for _, k in asked), raw.shape[-1]), dim=-1)
-    for (i, k), logprob, ids, values in zip(asked, own, best.indices.tolist(), best.values.tolist(), strict=True):
+    asked_logits = raw if len(asked) == len(rows) else raw[where]
+    total = asked_logits.logsumexp(dim=-1, keepdim=True)
+    own = (asked_logits.gather(1, chosen[where].unsqueeze(-1)) - total).squeeze(-1).tolist()
+    best = asked_logits.topk(min(max(k for _, k in asked), raw.shape[-1]), dim=-1)
+    likeliest = (best.values - total).tolist()
+    for (i, k), logprob, ids, values in zip(asked, own, best.indices.tolist(), likeliest, strict=True):
         choices[i] = Choice(token_ids[i], logprob, tuple(zip(ids[:k], values[:k], strict=True)))
     return choices

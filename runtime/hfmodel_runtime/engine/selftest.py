@@ -22,7 +22,8 @@ VERIFIED = frozenset(
     }
 )
 
-_PROMPTS = (3, 23, 11)  # lengths
+_PROMPTS = (3, 23, 11, 30)  # lengths
+_AGAIN = (20, 17)  # one more begins with so many tokens of the last, and has so many of its own
 _STEPS = 2
 # Of the spread of the logits: rounding stays far below, a wrong position far above.
 _TOLERANCE = {torch.float32: 0.01}
@@ -58,7 +59,7 @@ class SelfTest:
         """As the engine would begin them if all were waiting."""
         groups = []
         while prompts:
-            count = self._batch.worth_together(list(map(len, prompts)))
+            count = self._batch.worth_together([RowTokens(prompt) for prompt in prompts])
             groups.append(prompts[:count])
             prompts = prompts[count:]
         return groups
@@ -66,7 +67,10 @@ class SelfTest:
     def _prompts(self) -> list[list[int]]:
         generator = torch.Generator().manual_seed(0)
         low, high = self._vocabulary // 4, max(self._vocabulary // 4 + 1, self._vocabulary // 2)
-        return [torch.randint(low, high, (length,), generator=generator).tolist() for length in _PROMPTS]
+        *prompts, own = [
+            torch.randint(low, high, (length,), generator=generator).tolist() for length in (*_PROMPTS, _AGAIN[1])
+        ]
+        return [*prompts, prompts[-1][: _AGAIN[0]] + own]
 
     def _run(self, groups: list[list[list[int]]]) -> bool:
         self._batch.clear()

@@ -70,7 +70,7 @@ class Seq2SeqBatch:
     def bytes_per_token(self) -> int:
         return kv.bytes_per_column(self._cache.self_attention_cache.layers)
 
-    def worth_together(self, columns: Sequence[int]) -> int:
+    def worth_together(self, rows: Sequence[RowTokens]) -> int:
         return 1
 
     def prefill(self, rows: Sequence[RowTokens]) -> Seq2SeqPrefill:

@@ -3,7 +3,6 @@
 import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -12,47 +11,23 @@ from transformers.utils import logging as transformers_logging
 
 from hfmodel_api.status import Reason
 from hfmodel_runtime.engine.architecture import architecture_name, auto_class
-from hfmodel_runtime.engine.directory import check_weights
+from hfmodel_runtime.engine.directory import WeightFiles
 from hfmodel_runtime.engine.failures import LoadFailure
+from hfmodel_runtime.engine.quantization import Quantization
 
 logger = logging.getLogger(__name__)
 
-_DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 _SHOWN = 5
 
 
-def choose_device(wanted: str) -> torch.device:
-    """`auto` is the GPU if there is one.
-
-    Raises:
-        LoadFailure: a GPU is asked for and there is none.
-    """
-    present = torch.cuda.is_available()
-    if wanted == "cuda" and not present:
-        raise LoadFailure(
-            Reason.DEVICE_NOT_AVAILABLE,
-            "device cuda was asked for, but this container sees no GPU; set spec.gpu, or device: auto",
-        )
-    return torch.device("cuda" if wanted != "cpu" and present else "cpu")
-
-
-def choose_dtype(wanted: str, device: torch.device) -> torch.dtype:
-    """`auto` is float32 on a CPU, where halves are slower, and on a GPU the half that it computes natively."""
-    if wanted != "auto":
-        return _DTYPES[wanted]
-    if device.type == "cpu":
-        return torch.float32
-    return torch.bfloat16 if torch.cuda.is_bf16_supported(including_emulation=False) else torch.float16
-
-
 def load_model(
-    directory: Path,
+    files: WeightFiles,
     config: Any,
     *,
     device: torch.device,
     dtype: torch.dtype,
+    quantization: Quantization | None,
     trust_remote_code: bool,
-    allow_pickle: bool,
 ) -> Any:
     """The model, in evaluation mode, on its device.
 
@@ -60,21 +35,23 @@ def load_model(
         LoadFailure: files are missing, broken or do not fit the config.
     """
     name = architecture_name(config.to_dict())
-    safetensors = check_weights(directory, allow_pickle=allow_pickle)
     transformers_logging.disable_progress_bar()
     with _explained(name, device):
         model, found = auto_class(config).from_pretrained(
-            directory,
+            files.paths[0].parent,
             config=config,
             dtype=dtype,
-            device_map=_device_map(device),
-            use_safetensors=safetensors,
+            device_map=device_map(device),
+            use_safetensors=not files.pickled,
             trust_remote_code=trust_remote_code,
             local_files_only=True,
             ignore_mismatched_sizes=True,  # reported below, by name
             output_loading_info=True,
         )
     _check_complete(name, found)
+    if quantization is not None and quantization.unpacked:
+        # transformers makes bfloat16 of them, whatever dtype the others have.
+        model.to(dtype)
     return model.eval()
 
 
@@ -98,7 +75,8 @@ def _explained(name: str, device: torch.device) -> Iterator[None]:
         raise LoadFailure(Reason.CONFIG_INVALID, f"transformers cannot build {name}: {error}") from error
 
 
-def _device_map(device: torch.device) -> Any:
+def device_map(device: torch.device) -> Any:
+    """What transformers is to be told; all GPUs share one model."""
     if device.type == "cpu":
         return None
     return "auto" if torch.cuda.device_count() > 1 else {"": 0}

@@ -223,6 +223,13 @@ def test_prompts_that_wait_together_are_prefilled_together(start: Start, batch: 
     assert batch.begun == [3, 3, 1]
 
 
+def test_the_first_that_waits_is_prefilled_with_those_of_about_its_length(start: Start, batch: ScriptedBatch) -> None:
+    batch.together = 2
+    lengths = {1: 30, 2: 5, 3: 60, 4: 32, 5: 6}
+    generate(start(max_running=8, max_queued=8), [[n] * count for n, count in lengths.items()], [_sampling(5)] * 5)
+    assert batch.joined == [1, 4, 2, 5, 3]
+
+
 @pytest.mark.parametrize(("max_running", "token_budget"), [(2, 10**9), (8, 70)], ids=["places", "cache"])
 def test_no_more_are_prefilled_together_than_there_is_room_for(
     start: Start, batch: ScriptedBatch, max_running: int, token_budget: int

@@ -14,6 +14,7 @@ from hfmodel_runtime.engine import loader
 from hfmodel_runtime.engine.failures import LoadFailure
 from hfmodel_runtime.engine.protocol import LoadOptions, Sampling
 from support.engine_calls import generate
+from support.machines import FakeMachine
 
 TinyModel = Callable[[str], Path]
 Spoil = Callable[[Path], object]
@@ -108,11 +109,21 @@ _REMOTE = {"AutoConfig": "configuration_x.XConfig", "AutoModelForCausalLM": "mod
             "BertForMaskedLM",
             id="no-generation-head",
         ),
-        pytest.param(
-            lambda d: _edit(d, model_type="vit", architectures=["ViTForImageClassification"]),
-            Reason.ARCHITECTURE_NOT_SUPPORTED,
-            "ViTForImageClassification",
-            id="not-a-language-model",
+        *(
+            pytest.param(
+                lambda d, t=model_type, n=name: _edit(d, model_type=t, architectures=[n]),
+                Reason.ARCHITECTURE_NOT_SUPPORTED,
+                f"{name} (model_type {model_type}) does not go from text to text. Served are causal",
+                id=kind,
+            )
+            for kind, model_type, name in (
+                ("images", "vit", "ViTForImageClassification"),
+                ("images-and-text", "qwen2_vl", "Qwen2VLForConditionalGeneration"),
+                ("speech", "whisper", "WhisperForConditionalGeneration"),
+                ("sound", "wav2vec2", "Wav2Vec2ForCTC"),
+                ("embeddings", "bert", "BertModel"),
+                ("classifier", "llama", "LlamaForSequenceClassification"),
+            )
         ),
         pytest.param(
             lambda d: (d / "model.safetensors").unlink(), Reason.WEIGHTS_INVALID, "no weights", id="no-weights"
@@ -207,7 +218,38 @@ def test_info_tells_what_was_loaded(architecture: str, seq2seq: bool, chat_forma
     assert (info.seq2seq, info.chat_format, info.dtype) == (seq2seq, chat_format, "float32")
     assert info.max_length == engine.limits.max_length == 96
     assert info.memory_usage.total_parameters == sum(weight.numel() for weight in weights.values())
+    assert info.memory_usage.estimated_size_mb == info.memory_usage.total_parameters * 4 / 2**20
     assert info.versions["torch"] == torch.__version__
+
+
+def test_info_tells_what_the_cache_may_take(tiny_model: TinyModel) -> None:
+    engine = loader.load_engine(_options(tiny_model("llama")))
+    engine.close()
+    memory = engine.info.model_dump()["memory_usage"]
+    keys_and_values, layers, heads, size = 2, 2, 2, 8
+    assert memory["cache_bytes_per_token"] == keys_and_values * layers * heads * size * 4
+    assert memory["max_concurrent_tokens"] >= engine.limits.max_length
+    taken = memory["max_concurrent_tokens"] * memory["cache_bytes_per_token"]
+    assert memory["cache_budget_mb"] == taken / 2**20
+
+
+@pytest.mark.parametrize("dtype", ["bfloat16", "float16"])
+def test_halves_take_half_the_memory(dtype: str, tiny_model: TinyModel) -> None:
+    engine = loader.load_engine(_options(tiny_model("llama"), dtype=dtype))
+    engine.close()
+    info = engine.info
+    assert info.dtype == dtype
+    assert info.memory_usage.estimated_size_mb == info.memory_usage.total_parameters * 2 / 2**20
+
+
+@pytest.mark.parametrize(("bfloat16", "expected"), [(True, "bfloat16"), (False, "float32")], ids=["with", "without"])
+def test_weights_stored_as_halves_follow_the_cpu(bfloat16: bool, expected: str, copy: Callable[[str], Path]) -> None:
+    directory = copy("llama")
+    path = directory / "model.safetensors"
+    save_file({name: weight.half() for name, weight in load_file(path).items()}, path, metadata={"format": "pt"})
+    engine = loader.load_engine(_options(directory), machine=FakeMachine(bfloat16=bfloat16))
+    engine.close()
+    assert engine.info.dtype == expected
 
 
 def test_a_lower_limit_wins_over_the_models(tiny_model: TinyModel) -> None:

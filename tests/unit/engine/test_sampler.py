@@ -14,7 +14,7 @@ from transformers import (
 
 from hfmodel_runtime.engine.penalties import RowSampler, edited
 from hfmodel_runtime.engine.protocol import Sampling
-from hfmodel_runtime.engine.sampler import kept, sample, scaled
+from hfmodel_runtime.engine.sampler import kept, sample
 
 _VOCABULARY = 3000
 _EOS = 5
@@ -33,9 +33,9 @@ def _logits(rows: int, *, vocabulary: int = _VOCABULARY, spread: float = 3.0) ->
 
 
 def _distribution(logits: torch.Tensor, row: RowSampler) -> torch.Tensor:
-    tokens = kept(scaled(logits, [row]), [row], width=min(1024, logits.shape[-1]))
+    tokens = kept(logits, [row], width=min(1024, logits.shape[-1]))
     if not bool(tokens.complete.all()):
-        tokens = kept(scaled(logits, [row]), [row], width=logits.shape[-1])
+        tokens = kept(logits, [row], width=logits.shape[-1])
     weights = torch.zeros_like(logits).scatter(1, tokens.ids, tokens.weights)
     return weights / weights.sum()
 

@@ -3,6 +3,7 @@
 import pytest
 import torch
 
+from hfmodel_runtime.engine.batch import RowTokens
 from hfmodel_runtime.engine.causal import CausalBatch
 
 
@@ -18,7 +19,7 @@ class _Model(torch.nn.Module):
 
 
 @pytest.mark.parametrize(
-    ("columns", "count"),
+    ("lengths", "count"),
     [
         pytest.param([7], 1, id="alone"),
         pytest.param([5000], 1, id="longer-than-a-chunk"),
@@ -26,10 +27,11 @@ class _Model(torch.nn.Module):
         pytest.param([10] * 11, 10, id="as-many-as-fit"),
         pytest.param([60, 60], 1, id="two-that-do-not-fit"),
         pytest.param([30, 10], 2, id="some-padding"),
-        pytest.param([30, 1, 1], 2, id="too-much-padding"),
-        pytest.param([1, 30], 2, id="padding-of-the-first"),
-        pytest.param([1, 1, 30], 2, id="a-long-one-behind-short-ones"),
+        pytest.param([49, 1], 1, id="padding-that-costs-more-than-a-pass"),
+        pytest.param([1, 30], 1, id="padding-of-the-first"),
+        pytest.param([10, 12, 14, 40], 3, id="a-long-one-behind-short-ones"),
     ],
 )
-def test_rows_fill_a_chunk_with_at_most_as_much_padding_as_prompt(columns: list[int], count: int) -> None:
-    assert CausalBatch(_Model(), chunk=100).worth_together(columns) == count
+def test_rows_fill_a_chunk_while_padding_costs_less_than_passes(lengths: list[int], count: int) -> None:
+    rows = [RowTokens([1] * length) for length in lengths]
+    assert CausalBatch(_Model(), chunk=100).worth_together(rows) == count

@@ -1,0 +1,224 @@
+"""The repositories of the example catalogue, and of the old server's guide, in small: random weights of the same
+architecture, the same tokenizer class, and the same kinds of files.
+
+What each repository has is from its page on the Hub: several have pickles and nothing else, some have no
+tokenizer.json, large ones are split into shards.
+"""
+
+import io
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import sentencepiece
+import torch
+import transformers
+from safetensors.torch import load_file
+
+from support.tiny_models import BOS, CORPUS, EOS, PAD, make_tiny_tokenizer, tiny_model
+
+_POSITIONS = 256
+_SHARD = "40KB"
+_PIECES = 420
+# The ids of special tokens in sentencepiece models, as their makers have them.
+_T5_IDS = {"pad": 0, "eos": 1, "unk": 2, "bos": -1}
+_GEMMA_IDS = {"pad": 0, "eos": 1, "bos": 2, "unk": 3}
+_LLAMA2_IDS = {"unk": 0, "bos": 1, "eos": 2, "pad": -1}
+_WITH_BYTES = ("GemmaTokenizer", "LlamaTokenizer")
+_LLAMA3_CHAT = (
+    "{{ bos_token }}{% for message in messages %}[{{ message['role'] }}] {{ message['content'] }}{{ eos_token }}"
+    "{% endfor %}{% if add_generation_prompt %}[assistant] {% endif %}"
+)
+_DIALOGPT_CHAT = "{% for message in messages %}{{ message.content }}{{ eos_token }}{% endfor %}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class StandIn:
+    """What a repository has. `tokenizer` is the class that its files name."""
+
+    architecture: str
+    tokenizer: str
+    pickled: bool = False
+    sharded: bool = False
+    gated: bool = False
+    chat_template: str | None = None
+    config: Mapping[str, Any] = field(default_factory=dict)
+
+
+_DIALOGPT = StandIn(architecture="gpt2", tokenizer="GPT2Tokenizer", pickled=True, chat_template=_DIALOGPT_CHAT)
+_GPT2 = StandIn(architecture="gpt2", tokenizer="GPT2TokenizerFast")
+_CODEGEN = StandIn(architecture="codegen", tokenizer="CodeGenTokenizer", pickled=True)
+_FLAN_T5 = StandIn(architecture="t5", tokenizer="T5Tokenizer", config={"vocab_size": 168})
+_OPT = StandIn(architecture="opt", tokenizer="OPTTokenizer", pickled=True)
+_LLAMA3 = StandIn(
+    architecture="llama",
+    tokenizer="PreTrainedTokenizerFast",
+    gated=True,
+    config={
+        "tie_word_embeddings": True,
+        "rope_parameters": {
+            "rope_type": "llama3",
+            "rope_theta": 500000.0,
+            "factor": 32.0,
+            "low_freq_factor": 1.0,
+            "high_freq_factor": 4.0,
+            "original_max_position_embeddings": 64,
+        },
+    },
+)
+
+CATALOGUE: Mapping[str, StandIn] = {
+    "microsoft/DialoGPT-small": _DIALOGPT,
+    "microsoft/DialoGPT-medium": _DIALOGPT,
+    "gpt2": _GPT2,
+    "distilgpt2": StandIn(architecture="gpt2", tokenizer="GPT2TokenizerFast", config={"n_layer": 1}),
+    "gpt2-medium": StandIn(architecture="gpt2", tokenizer="GPT2TokenizerFast", config={"n_layer": 3}),
+    "Salesforce/codegen-350M-mono": _CODEGEN,
+    "Salesforce/codegen-2B-mono": _CODEGEN,
+    "google/flan-t5-small": _FLAN_T5,
+    "google/flan-t5-base": _FLAN_T5,
+    "facebook/opt-125m": _OPT,
+    # Embeddings narrower than the layers, and the norm after them.
+    "facebook/opt-350m": StandIn(
+        architecture="opt",
+        tokenizer="OPTTokenizer",
+        pickled=True,
+        config={"word_embed_proj_dim": 16, "do_layer_norm_before": False},
+    ),
+    "EleutherAI/pythia-160m": StandIn(architecture="gpt_neox", tokenizer="GPTNeoXTokenizer"),
+    "bigscience/bloom-560m": StandIn(architecture="bloom", tokenizer="BloomTokenizerFast"),
+    "meta-llama/Llama-3.2-1B": _LLAMA3,
+    "meta-llama/Llama-3.2-3B": StandIn(
+        architecture="llama", tokenizer="PreTrainedTokenizerFast", gated=True, sharded=True, config=_LLAMA3.config
+    ),
+    "meta-llama/Llama-3.2-1B-Instruct": StandIn(
+        architecture="llama",
+        tokenizer="PreTrainedTokenizerFast",
+        gated=True,
+        chat_template=_LLAMA3_CHAT,
+        config=_LLAMA3.config,
+    ),
+    "google/gemma-2b": StandIn(
+        architecture="gemma", tokenizer="GemmaTokenizer", gated=True, sharded=True, config={"vocab_size": _PIECES + 4}
+    ),
+}
+GUIDE: Mapping[str, StandIn] = {
+    "microsoft/DialoGPT-large": _DIALOGPT,
+    "Salesforce/codegen-6B-mono": _CODEGEN,
+    "google/flan-t5-large": _FLAN_T5,
+    "EleutherAI/gpt-neo-1.3B": StandIn(architecture="gpt_neo", tokenizer="GPT2Tokenizer"),
+    "lmsys/vicuna-7b-v1.5": StandIn(
+        architecture="llama", tokenizer="LlamaTokenizer", pickled=True, sharded=True, config={"vocab_size": _PIECES}
+    ),
+}
+
+
+def write_repo(stand_in: StandIn, *, seed: int, directory: Path) -> Any:
+    """Write its files into `directory`; returns the model."""
+    directory.mkdir(parents=True)
+    ids = _write_tokenizer(stand_in, directory)
+    length = {"n_positions": _POSITIONS, "max_position_embeddings": _POSITIONS, "seq_length": _POSITIONS}
+    model = tiny_model(stand_in.architecture, seed=seed, **length | ids | dict(stand_in.config))
+    # Bytes that are no text are shown differently when they come one by one. Trained models do not say them.
+    bytes_ = range(len(ids), len(ids) + 256) if stand_in.tokenizer in _WITH_BYTES else ()
+    _never_say(model, [model.config.eos_token_id, *bytes_])
+    model.save_pretrained(directory, max_shard_size=_SHARD if stand_in.sharded else "1GB")
+    if stand_in.pickled:
+        _pickle(directory, model)
+    return model
+
+
+def _never_say(model: Any, token_ids: list[int]) -> None:
+    """Give them a logit of zero; among random ones some are always greater."""
+    with torch.no_grad():
+        model.get_output_embeddings().weight[token_ids] = 0
+
+
+def _pickle(directory: Path, model: Any) -> None:
+    """The weights as torch saves them, in place of safetensors; tied ones are in there twice, as they used to be."""
+    if (index := directory / "model.safetensors.index.json").exists():
+        for shard in directory.glob("*.safetensors"):
+            torch.save(load_file(shard), directory / _pickled(shard.name))
+        listed = json.loads(index.read_text())
+        listed["weight_map"] = {key: _pickled(name) for key, name in listed["weight_map"].items()}
+        (directory / "pytorch_model.bin.index.json").write_text(json.dumps(listed))
+        index.unlink()
+    else:
+        torch.save(model.state_dict(), directory / "pytorch_model.bin")
+    for path in directory.glob("*.safetensors"):
+        path.unlink()
+
+
+def _pickled(name: str) -> str:
+    return name.replace("model", "pytorch_model").replace(".safetensors", ".bin")
+
+
+def _write_tokenizer(stand_in: StandIn, directory: Path) -> dict[str, int]:
+    """Write the files that the class reads; returns the ids of special tokens as a config names them."""
+    match stand_in.tokenizer:
+        case "T5Tokenizer":
+            ids = _write_pieces(directory / "spiece.model", _T5_IDS, model_type="unigram", vocab_size=120)
+            transformers.T5Tokenizer.from_pretrained(directory).save_pretrained(directory)
+            return {**ids, "decoder_start_token_id": ids["pad_token_id"]}
+        case "GemmaTokenizer":
+            ids = _write_pieces(directory / "tokenizer.model", _GEMMA_IDS, byte_fallback=True, vocab_size=_PIECES)
+            transformers.GemmaTokenizer.from_pretrained(directory).save_pretrained(directory)
+            return ids
+        case "LlamaTokenizer":
+            # No tokenizer.json here: only the pieces.
+            ids = _write_pieces(directory / "tokenizer.model", _LLAMA2_IDS, byte_fallback=True, vocab_size=_PIECES)
+            tokens = {"bos_token": "<s>", "eos_token": "</s>", "unk_token": "<unk>"}
+            _write(directory / "tokenizer_config.json", {"tokenizer_class": "LlamaTokenizer", **tokens})
+            return ids
+        case _:
+            _write_byte_level(stand_in, directory)
+            return {}
+
+
+def _write_byte_level(stand_in: StandIn, directory: Path) -> None:
+    make_tiny_tokenizer(chat_template=stand_in.chat_template).save_pretrained(directory)
+    settings = json.loads((directory / "tokenizer_config.json").read_text())
+    own: dict[str, Any] = {"tokenizer_class": stand_in.tokenizer.replace("OPT", "GPT2"), "unk_token": EOS}
+    if stand_in.tokenizer == "OPTTokenizer":
+        own["add_bos_token"] = True
+    if stand_in.chat_template is not None:
+        # Where repositories of that time have it.
+        (directory / "chat_template.jinja").unlink()
+        own["chat_template"] = stand_in.chat_template
+    _write(directory / "tokenizer_config.json", settings | own | {"bos_token": BOS, "eos_token": EOS, "pad_token": PAD})
+    if stand_in.tokenizer in ("GPT2Tokenizer", "OPTTokenizer", "CodeGenTokenizer"):
+        _split_vocabulary(directory)
+
+
+def _split_vocabulary(directory: Path) -> None:
+    """vocab.json and merges.txt in place of tokenizer.json."""
+    backend = json.loads((directory / "tokenizer.json").read_text())["model"]
+    _write(directory / "vocab.json", backend["vocab"])
+    merges = [merge if isinstance(merge, str) else " ".join(merge) for merge in backend["merges"]]
+    (directory / "merges.txt").write_text("\n".join(["#version: 0.2", *merges, ""]), encoding="utf-8")
+    (directory / "tokenizer.json").unlink()
+
+
+def _write_pieces(path: Path, ids: Mapping[str, int], **training: Any) -> dict[str, int]:
+    written = io.BytesIO()
+    options: dict[str, Any] = {
+        "model_type": "bpe",
+        **training,
+        **{f"{name}_id": number for name, number in ids.items()},
+    }
+    sentencepiece.SentencePieceTrainer.train(
+        sentence_iterator=iter(CORPUS * 20),
+        model_writer=written,
+        hard_vocab_limit=False,
+        character_coverage=1.0,
+        minloglevel=2,
+        **options,
+    )
+    path.write_bytes(written.getvalue())
+    return {f"{name}_token_id": token_id for name, token_id in ids.items() if token_id >= 0}
+
+
+def _write(path: Path, content: Mapping[str, Any]) -> None:
+    path.write_text(json.dumps(content), encoding="utf-8")

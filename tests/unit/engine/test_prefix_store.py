@@ -1,0 +1,65 @@
+"""Which beginnings are kept, which of them is found again, and what gives way."""
+
+import torch
+
+from hfmodel_runtime.engine.prefixes import SHORTEST, PrefixStore
+
+_BYTES = 8  # of a token's states, below
+
+
+def _states(tokens: int) -> list[tuple[torch.Tensor, torch.Tensor]]:
+    return [(torch.zeros(1, 1, tokens, 1), torch.ones(1, 1, tokens, 1))]
+
+
+def _store(*kept: list[int], limit: int = 10_000) -> PrefixStore:
+    store = PrefixStore(limit)
+    for tokens in kept:
+        store.add(tokens, _states(len(tokens)))
+    return store
+
+
+def _tokens(count: int, *, first: int = 0) -> list[int]:
+    return list(range(first, first + count))
+
+
+def test_the_longest_common_beginning_is_found() -> None:
+    store = _store([*_tokens(30), 900, 901], [*_tokens(40), 902])
+    found = store.find([*_tokens(35), 903])
+    assert found is not None
+    assert (found.length, len(found.kept.tokens)) == (35, 41)
+
+
+def test_the_last_token_is_left_to_compute() -> None:
+    found = _store(_tokens(30)).find(_tokens(30))
+    assert found is not None
+    assert found.length == 29
+
+
+def test_a_beginning_that_differs_in_its_first_token_is_not_found() -> None:
+    assert _store(_tokens(40)).find([999, *_tokens(40)[1:]]) is None
+
+
+def test_few_common_tokens_are_not_worth_while() -> None:
+    assert _store(_tokens(40)).find([*_tokens(SHORTEST - 1), 999, 998]) is None
+
+
+def test_what_is_only_prolonged_gives_way() -> None:
+    store = _store(_tokens(30), _tokens(60))
+    assert store.size == 60 * _BYTES
+
+
+def test_what_was_used_last_stays() -> None:
+    store = _store(_tokens(30), _tokens(30, first=100), limit=60 * _BYTES)
+    store.find([*_tokens(30), 999])
+    store.add(_tokens(30, first=200), _states(30))
+    assert store.find([*_tokens(30), 999]) is not None
+    assert store.find([*_tokens(30, first=100), 999]) is None
+    assert store.size == 60 * _BYTES
+
+
+def test_only_what_is_new_long_enough_and_fits_is_wanted() -> None:
+    store = _store(_tokens(30), limit=100 * _BYTES)
+    wanted = {
+        count: store.wants(_tokens(count), bytes_per_token=_BYTES) for count in (SHORTEST - 1, 29, 30, 31, 100, 101)
+    }
+    assert wanted == {SHORTEST - 1: False, 29: False, 30: False, 31: True, 100: True, 101: False}
