@@ -1,11 +1,12 @@
 """`FetchFailure`, and the one place where what went wrong becomes a reason and a sentence to act on."""
 
 import errno
+from pathlib import Path
 
 from hfmodel_api.errors import HFModelError
 from hfmodel_api.status import Reason
 from hfmodel_api.wire import Failure
-from hfmodel_runtime.fetch.request import FetchRequest, HubSource
+from hfmodel_runtime.fetch.request import FetchRequest, HubSource, LocalSource
 
 _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 _NOT_WRITABLE = {errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EEXIST, errno.EISDIR}
@@ -39,6 +40,10 @@ def failure_of(error: Exception, request: FetchRequest) -> FetchFailure:
 def _os_failure(error: OSError, request: FetchRequest) -> FetchFailure:
     text = error.strerror or str(error)
     where = error.filename or request.cache_dir
+    if isinstance(error.filename, str) and _is_of_the_source(Path(error.filename), request):
+        retryable = error.errno not in _NOT_WRITABLE
+        message = f"{where} cannot be read: {text}. Check its owner and mode."
+        return FetchFailure(Reason.PATH_NOT_FOUND, message, retryable=retryable)
     if error.errno in _FULL:
         message = f"the volume of the cache {request.cache_dir} is full ({text}): enlarge it or remove models from it"
         return FetchFailure(Reason.NO_SPACE, message)
@@ -49,6 +54,12 @@ def _os_failure(error: OSError, request: FetchRequest) -> FetchFailure:
         message = f"the cache {request.cache_dir} failed: {text} ({where})"
         return FetchFailure(Reason.CACHE_NOT_WRITABLE, message, retryable=True)
     return _unexpected(error)
+
+
+def _is_of_the_source(path: Path, request: FetchRequest) -> bool:
+    if not isinstance(request.source, LocalSource) or path.is_relative_to(request.cache_dir):
+        return False
+    return path.is_relative_to(request.source.path)
 
 
 def _unexpected(error: Exception) -> FetchFailure:

@@ -40,6 +40,17 @@ def test_every_error_has_a_reason(error: Exception, reason: Reason, retryable: b
     assert failure.message
 
 
+@pytest.mark.parametrize(
+    ("number", "retryable"),
+    [pytest.param(errno.EACCES, False, id="no-permission"), pytest.param(errno.EIO, True, id="io-error")],
+)
+def test_a_source_that_cannot_be_read_is_not_blamed_on_the_cache(number: int, retryable: bool) -> None:
+    error = OSError(number, os.strerror(number), "/source/model.safetensors")
+    failure = failure_of(error, FetchRequest(cache_dir=CACHE, path=Path("/source"))).failure
+    assert (failure.reason, failure.retryable) == (Reason.PATH_NOT_FOUND, retryable)
+    assert "/source/model.safetensors" in failure.message
+
+
 def test_a_failure_stays_what_it_is() -> None:
     failure = FetchFailure(Reason.NO_SPACE, "full")
     assert failure_of(failure, FetchRequest(cache_dir=CACHE, model="a/b")) is failure
