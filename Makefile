@@ -11,6 +11,7 @@ DEMO_MODEL := .demo/SmolLM2-135M-Instruct.Q4_1.gguf
 DEMO_MODEL_SHA256 := b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53
 DEMO_PORT ?= 8000
 PYTEST_ARGS ?=
+BENCH_ARGS ?=
 
 .PHONY: help
 help: ## Show this list
@@ -76,6 +77,12 @@ images: $(VENV)/.ready ## Build the container images as archives in dist/, witho
 e2e: cluster-build $(DEMO_MODEL) ## Images, chart and models on a real node, or on the cluster of KUBECONFIG (Debian, root)
 	@[ -n "$${KUBECONFIG:-}" ] || PYTHONPATH=tests $(BIN)/python -m images build
 	@$(BIN)/python -m pytest tests/e2e $(PYTEST_ARGS)
+
+.PHONY: bench
+bench: $(DEMO_MODEL) ## Measure the engine beside the old server's way, in one run (half an hour; results in bench/results)
+	@model="$$($(BIN)/hfmodel-runtime fetch --cache-dir .demo/cache --path $(DEMO_MODEL) | tail -n 1 | \
+		$(BIN)/python -c 'import json, sys; print(json.load(sys.stdin)["path"])')"; \
+		$(BIN)/python -m bench engine --model-dir "$$model" $(BENCH_ARGS)
 
 .PHONY: check
 check: $(VENV)/.ready ## Lint, formatting, types, import contracts

@@ -1,0 +1,116 @@
+"""The servers that are compared, each a process of its own on a free port."""
+
+import os
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.error import URLError
+from urllib.request import urlopen
+
+import psutil
+
+_PATIENCE = 300.0  # seconds to be ready, on a busy machine
+
+
+@dataclass(frozen=True, slots=True)
+class Contender:
+    """How to start one server.
+
+    Attributes:
+        command: its arguments; `{model}`, `{port}` and `{threads}` are filled in.
+        ready: the path that answers 200 once it serves.
+        model: what requests call the model; `{model}` is filled in.
+        extra: fields of a request that this server knows and the others need not.
+    """
+
+    name: str
+    command: tuple[str, ...]
+    ready: str
+    model: str
+    extra: tuple[tuple[str, bool], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Running:
+    """A server that answers."""
+
+    contender: Contender
+    url: str
+    model: str
+    process: psutil.Process
+
+    def cpu_seconds(self) -> float:
+        """CPU time used so far, by the process and its children."""
+        times = [each.cpu_times() for each in (self.process, *self.process.children(recursive=True))]
+        return float(sum(each.user + each.system for each in times))
+
+    def resident_bytes(self) -> int:
+        return int(self.process.memory_info().rss)
+
+
+_OPTIONS = ("--port", "{port}", "--model-dir", "{model}", "--model-id", "m", "--threads", "{threads}")
+_TO_THE_END = (("ignore_eos", True),)
+OURS = Contender("hfmodel", ("-m", "hfmodel_runtime", "serve", *_OPTIONS), "/readyz", "m", _TO_THE_END)
+OLD_WAY = Contender("one generate at a time", ("-m", "bench.one_at_a_time", *_OPTIONS), "/readyz", "m", _TO_THE_END)
+TRANSFORMERS = Contender(
+    "transformers serve",
+    (
+        *("-m", "transformers.cli.transformers", "serve", "{model}", "--continuous-batching"),
+        *("--device", "cpu", "--dtype", "float32", "--host", "127.0.0.1", "--port", "{port}"),
+    ),
+    "/health",
+    "{model}",
+)
+
+
+@contextmanager
+def running(contenders: Sequence[Contender], *, model_dir: Path, threads: int, logs: Path) -> Iterator[list[Running]]:
+    """All of them started, one after the other, and ended afterwards; what they print goes to `logs`."""
+    with ExitStack() as stack:
+        yield [
+            stack.enter_context(_started(contender, model_dir=model_dir, threads=threads, logs=logs))
+            for contender in contenders
+        ]
+
+
+@contextmanager
+def _started(contender: Contender, *, model_dir: Path, threads: int, logs: Path) -> Iterator[Running]:
+    port = _free_port()
+    words = {"model": str(model_dir), "port": str(port), "threads": str(threads)}
+    command = [sys.executable, *(word.format(**words) for word in contender.command)]
+    environment = os.environ | {"OMP_NUM_THREADS": str(threads), "HF_HUB_OFFLINE": "1"}
+    log = logs / f"{contender.name.replace(' ', '-')}.log"
+    with log.open("w") as output, subprocess.Popen(command, stdout=output, stderr=output, env=environment) as popen:
+        try:
+            url = f"http://127.0.0.1:{port}"
+            _until_ready(popen, url + contender.ready, log)
+            yield Running(contender, url, contender.model.format(**words), psutil.Process(popen.pid))
+        finally:
+            popen.kill()
+
+
+def _until_ready(popen: "subprocess.Popen[bytes]", url: str, log: Path) -> None:
+    deadline = time.monotonic() + _PATIENCE
+    while not _answers(url):
+        if popen.poll() is not None or time.monotonic() > deadline:
+            raise SystemExit(f"a server did not start; its last words:\n{log.read_text()[-2000:]}")
+        time.sleep(0.2)
+
+
+def _answers(url: str) -> bool:
+    try:
+        with urlopen(url, timeout=5) as response:  # noqa: S310 - an address of our own making
+            return bool(response.status == 200)
+    except (URLError, OSError):
+        return False
+
+
+def _free_port() -> int:
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        return int(listener.getsockname()[1])
