@@ -10,7 +10,7 @@ from typing import Any
 
 import aiohttp
 
-from bench.servers import Running
+from bench.engine.servers import Running
 
 _PRESSURE = Path("/proc/pressure/cpu")
 _PATIENCE = aiohttp.ClientTimeout(total=1800)

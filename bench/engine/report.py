@@ -1,23 +1,13 @@
-"""Results as a table, and as JSON with what it takes to run them again."""
+"""Answers as rows of a table, as bars, and as JSON."""
 
-import json
-import platform
 from collections.abc import Sequence
-from importlib.metadata import version
 from typing import Any
 
-import psutil
+from bench import bars
+from bench.engine.load import Leg
+from bench.engine.measure import Answer
 
-from bench.engine import Answer
-from bench.load import Leg
-
-_HEADER = ("question", "against", "ours", "theirs", "times better (each pair)", "target", "CPU per token")
-
-
-def table(answers: Sequence[Answer]) -> str:
-    """Markdown."""
-    rows = [_HEADER, tuple("---" for _ in _HEADER), *(row(answer) for answer in answers)]
-    return "\n".join(f"| {' | '.join(cells)} |" for cells in rows)
+HEADER = ("question", "against", "ours", "theirs", "times better (each pair)", "target", "CPU per token")
 
 
 def row(answer: Answer) -> tuple[str, ...]:
@@ -35,20 +25,16 @@ def row(answer: Answer) -> tuple[str, ...]:
     )
 
 
-def document(answers: Sequence[Answer], *, command: Sequence[str], model: str, threads: int) -> str:
-    """JSON."""
-    content = {
-        "command": " ".join(command),
-        "model": model,
-        "threads": threads,
-        "machine": {"processor": _processor(), "cpus": psutil.cpu_count(), "load": psutil.getloadavg()},
-        "versions": {
-            "python": platform.python_version(),
-            **{name: version(name) for name in ("hfmodel", "torch", "transformers")},
-        },
-        "questions": [_question(answer) for answer in answers],
-    }
-    return json.dumps(content, indent=2) + "\n"
+def bar(answer: Answer) -> bars.Bar:
+    """How many times better, beside what it should be."""
+    question = answer.question
+    note = f"beside {question.against.name}"
+    return bars.Bar(label=question.title, note=note, value=answer.ratio, unit="x", target=question.target)
+
+
+def content(answers: Sequence[Answer], *, model: str, threads: int) -> dict[str, Any]:
+    """What goes into the JSON."""
+    return {"model": model, "threads": threads, "questions": [_question(answer) for answer in answers]}
 
 
 def _question(answer: Answer) -> dict[str, Any]:
@@ -84,9 +70,3 @@ def _leg(leg: Leg) -> dict[str, Any]:
         "contended": round(leg.contended, 3),
         "first_token_seconds": {"p50": round(leg.first_token(0.5), 3), "p95": round(leg.first_token(0.95), 3)},
     }
-
-
-def _processor() -> str:
-    with open("/proc/cpuinfo", encoding="ascii", errors="replace") as cpuinfo:  # noqa: PTH123 - not a file of ours
-        names = [line.partition(":")[2].strip() for line in cpuinfo if line.startswith("model name")]
-    return names[0] if names else platform.processor()

@@ -3,9 +3,9 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from bench import prompts
-from bench.load import Leg
-from bench.servers import OLD_WAY, OURS, TRANSFORMERS, Contender
+from bench.engine import prompts
+from bench.engine.load import Leg
+from bench.engine.servers import OLD_WAY, OURS, TRANSFORMERS, Contender
 
 NEW_TOKENS = 64
 

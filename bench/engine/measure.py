@@ -7,10 +7,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from bench import prompts as warm_up
-from bench.load import Leg, drive
-from bench.questions import OURS, Question
-from bench.servers import Running, running
+from bench.engine import prompts as warm_up
+from bench.engine.load import Leg, drive
+from bench.engine.questions import OURS, Question
+from bench.engine.servers import Running, running
 
 
 @dataclass(frozen=True, slots=True)

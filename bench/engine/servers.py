@@ -56,7 +56,9 @@ class Running:
 _OPTIONS = ("--port", "{port}", "--model-dir", "{model}", "--model-id", "m", "--threads", "{threads}")
 _TO_THE_END = (("ignore_eos", True),)
 OURS = Contender("hfmodel", ("-m", "hfmodel_runtime", "serve", *_OPTIONS), "/readyz", "m", _TO_THE_END)
-OLD_WAY = Contender("one generate at a time", ("-m", "bench.one_at_a_time", *_OPTIONS), "/readyz", "m", _TO_THE_END)
+OLD_WAY = Contender(
+    "one generate at a time", ("-m", "bench.engine.one_at_a_time", *_OPTIONS), "/readyz", "m", _TO_THE_END
+)
 TRANSFORMERS = Contender(
     "transformers serve",
     (
