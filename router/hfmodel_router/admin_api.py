@@ -43,7 +43,7 @@ def routes(surface: Surface) -> APIRouter:
     async def unload_all(request: Request) -> UnloadAll:
         """Let every loaded model go."""
         ids = loaded_ids(fleet.catalogue())
-        async with UntilDisconnect(exchange_of(request.scope).receive):
+        async with UntilDisconnect(exchange_of(request.scope).turn):
             unloads = (loader.unload(model_id, timeout=settings.unload_wait) for model_id in ids)
             results = await asyncio.gather(*unloads, return_exceptions=True)
         unloaded = [model_id for model_id, gone in zip(ids, results, strict=True) if gone is True]

@@ -15,6 +15,7 @@ from hfmodel_router.cors import Cors
 from hfmodel_router.errors import ClientGone, MethodNotAllowed
 from hfmodel_router.exchange import SCOPE_KEY, Exchange
 from hfmodel_router.fleet import Fleet
+from hfmodel_router.front import TURN
 from hfmodel_router.limits import read_body, replay
 from hfmodel_router.metrics import Metrics
 from hfmodel_router.report import CLIENT_GONE, report
@@ -53,6 +54,10 @@ class Router:
         if core is not None:
             await core.close()
 
+    def refused(self, reason: str) -> None:
+        """A client was turned away before it had sent a request."""
+        self.metrics.refused.labels(reason).inc()
+
     def drain(self) -> None:
         """Be not ready, and close each connection after its answer, while everything is served as before."""
         self._running.surface.draining = True
@@ -65,14 +70,14 @@ class Router:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         match scope["type"]:
             case "http":
-                await self._http(scope, receive, send)
+                await self._http(scope)
             case "lifespan":
                 await self._lifespan(receive, send)
             case "websocket":
                 await send({"type": "websocket.close", "code": 1000})
 
-    async def _http(self, scope: Scope, receive: Receive, send: Send) -> None:
-        exchange = self._exchange(scope, receive, send)
+    async def _http(self, scope: Scope) -> None:
+        exchange = self._exchange(scope)
         try:
             await self._answer(exchange)
         except ClientGone:
@@ -84,7 +89,7 @@ class Router:
                 raise
             await exchange.fail(STOPPING)
         except Exception:
-            logger.exception("request failed", extra={"id": exchange.request_id, "path": exchange.path})
+            logger.exception("request failed", extra={"request_id": exchange.request_id, "path": exchange.path})
             await exchange.fail(EngineFailed("the router failed on this request; its log says more"))
         finally:
             report(exchange, self.metrics)
@@ -93,7 +98,7 @@ class Router:
         """The chain: CORS preflight, key, then the pods or the calls that the router answers itself."""
         preflight = self._cors.preflight(exchange.method, exchange.headers)
         if preflight is not None:
-            await exchange.start(HTTPStatus.NO_CONTENT, preflight)
+            exchange.start(HTTPStatus.NO_CONTENT, preflight)
             await exchange.write(b"", more=False)
             return
         self._keys.check(exchange.path, exchange.headers)
@@ -118,15 +123,14 @@ class Router:
         finally:
             exchange.route = getattr(exchange.scope.get("route"), "path", exchange.route)
 
-    def _exchange(self, scope: Scope, receive: Receive, send: Send) -> Exchange:
+    def _exchange(self, scope: Scope) -> Exchange:
         headers = dict(scope["headers"])
         base_headers = self._cors.headers(headers)
         if self._running.surface.draining:
             base_headers.append(_CLOSE)
         exchange = Exchange(
             scope,
-            receive,
-            send,
+            scope["extensions"][TURN],
             headers=headers,
             request_id=request_id(headers.get(b"x-request-id")),
             base_headers=base_headers,

@@ -80,8 +80,9 @@ class ModelRow(BaseModel):
     message: str
     replicas: int  # that answer now
     eta_seconds: float | None  # how long a wake takes, as measured; 0 when loaded
+    start: dict[str, float]  # seconds of each stage of the last start, where known
     revision: str | None  # the commit that runs, where known
-    cache: dict[str, Any] | None  # bytes, total_bytes, bytes_per_second of the download
+    cache: dict[str, Any] | None  # bytes, total_bytes, bytes_per_second, seconds_left of the download
 
 
 def row(state: ModelState, *, device: str | None = None) -> ModelRow:
@@ -103,6 +104,7 @@ def row(state: ModelState, *, device: str | None = None) -> ModelRow:
         message=state.message if state.problem is None else state.problem.message,
         replicas=len(state.endpoints),
         eta_seconds=0.0 if state.loaded else state.start_seconds,
+        start={} if state.last_start is None else state.last_start.stages,
         revision=state.resolved_revision,
         cache=None if state.cache is None else state.cache.model_dump(),
     )

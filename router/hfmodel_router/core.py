@@ -15,9 +15,9 @@ from hfmodel_router.metrics import Metrics
 from hfmodel_router.pods_info import PodsInfo
 from hfmodel_router.pool import Pool
 from hfmodel_router.proxy import Proxy
-from hfmodel_router.relay import open_session
 from hfmodel_router.settings import RouterSettings
 from hfmodel_router.surface import Surface
+from hfmodel_router.upstream_pool import UpstreamPool
 
 STOPPING = NotReady("this router is shutting down", retry_after=1)
 
@@ -31,7 +31,8 @@ class Core:
     surface: Surface
     holds: HoldRoom
     pool: Pool
-    session: aiohttp.ClientSession
+    session: aiohttp.ClientSession  # for what is asked of pods beside the relay
+    upstream: UpstreamPool
     unsubscribe: Callable[[], None]
 
     async def close(self) -> None:
@@ -39,12 +40,14 @@ class Core:
         self.holds.close(STOPPING)
         self.surface.loader.close()
         self.pool.close()
+        self.upstream.close()
         await self.session.close()
 
 
 def open_core(*, fleet: Fleet, settings: RouterSettings, metrics: Metrics) -> Core:
     """Call in the event loop that will serve."""
-    session = open_session(connect_timeout=settings.connect_timeout)
+    session = aiohttp.ClientSession(cookie_jar=aiohttp.DummyCookieJar(), trust_env=False)
+    upstream = UpstreamPool(connect_timeout=settings.connect_timeout)
     holds = HoldRoom(fleet=fleet, settings=settings, metrics=metrics)
     pool = Pool(set_aside=settings.set_aside, returned=holds.changed)
     infos = PodsInfo(session)
@@ -58,11 +61,12 @@ def open_core(*, fleet: Fleet, settings: RouterSettings, metrics: Metrics) -> Co
         holds.changed(model_id)
 
     return Core(
-        proxy=Proxy(fleet=fleet, holds=holds, pool=pool, session=session, settings=settings, metrics=metrics),
+        proxy=Proxy(fleet=fleet, holds=holds, pool=pool, upstream=upstream, settings=settings, metrics=metrics),
         documented=documented_app(surface),
         surface=surface,
         holds=holds,
         pool=pool,
         session=session,
+        upstream=upstream,
         unsubscribe=fleet.subscribe(changed),
     )

@@ -2,11 +2,11 @@
 
 from collections.abc import Mapping
 
-from hfmodel_api.names import HEADER_HELD_SECONDS, HEADER_REQUEST_ID
+from hfmodel_api.names import HEADER_HELD_SECONDS, HEADER_REQUEST_ID, HEADER_RETRIES
 
 Headers = list[tuple[bytes, bytes]]
 
-_EXPOSED = f"{HEADER_REQUEST_ID}, {HEADER_HELD_SECONDS}, retry-after".encode()
+_EXPOSED = f"{HEADER_REQUEST_ID}, {HEADER_HELD_SECONDS}, {HEADER_RETRIES}, retry-after".encode()
 _METHODS = b"GET, POST, OPTIONS"
 _DEFAULT_REQUEST_HEADERS = b"authorization, content-type, x-api-key, x-request-id, x-hfmodel-hold-timeout"
 _MAX_AGE = b"600"  # seconds a browser may remember a preflight

@@ -17,6 +17,7 @@ async def deliver(exchange: Exchange, answer: Answer) -> None:
         ClientGone: the client takes nothing any more.
     """
     exchange.first_byte_at = exchange.elapsed
+    exchange.tokens = answer.tokens
     try:
         if answer.is_events:
             await _events(exchange, answer)
@@ -29,7 +30,7 @@ async def deliver(exchange: Exchange, answer: Answer) -> None:
 
 
 async def _bytes(exchange: Exchange, answer: Answer) -> None:
-    await exchange.start(answer.status, answer.headers)
+    exchange.start(answer.status, answer.headers)
     chunk = answer.first
     while not answer.complete:
         await exchange.write(chunk, more=True)
@@ -42,7 +43,7 @@ async def _events(exchange: Exchange, answer: Answer) -> None:
         exchange.streaming = True
         # Of unknown length here: an error event may have to follow.
         headers = [header for header in answer.headers if header[0] != b"content-length"]
-        await exchange.start(answer.status, headers)
+        exchange.start(answer.status, headers)
     whole = sse.WholeEvents()
     chunk = answer.first
     while not answer.complete:

@@ -4,19 +4,20 @@ import asyncio
 from types import TracebackType
 from typing import Self
 
-from starlette.types import Receive
-
 from hfmodel_router.errors import ClientGone
+from hfmodel_router.front import Turn
 
 
 class UntilDisconnect:
-    """`async with UntilDisconnect(receive):` cancels its body and raises ClientGone once the client has gone.
+    """`async with UntilDisconnect(turn):` cancels its body and raises ClientGone once the client has gone.
 
-    The request's body must have been read before. Works as asyncio.timeout does: a cancellation from outside stays one.
+    Works as asyncio.timeout does: a cancellation from outside stays one.
     """
 
-    def __init__(self, receive: Receive) -> None:
-        self._receive = receive
+    __slots__ = ("_cancelling", "_gone", "_task", "_turn")
+
+    def __init__(self, turn: Turn) -> None:
+        self._turn = turn
         self._gone = False
 
     async def __aenter__(self) -> Self:
@@ -25,21 +26,19 @@ class UntilDisconnect:
             raise RuntimeError("UntilDisconnect needs a task to cancel")
         self._task = task
         self._cancelling = task.cancelling()
-        self._watch = asyncio.create_task(self._wait())
+        self._turn.watch(self._leave)
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        self._watch.cancel()
+        self._turn.watch(None)
         if not self._gone:
             return
         remaining = self._task.uncancel()
         if kind is not None and issubclass(kind, asyncio.CancelledError) and remaining <= self._cancelling:
             raise ClientGone from None
 
-    async def _wait(self) -> None:
-        while (await self._receive())["type"] != "http.disconnect":
-            pass
+    def _leave(self) -> None:
         self._gone = True
         self._task.cancel()

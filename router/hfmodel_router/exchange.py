@@ -5,21 +5,23 @@ import contextlib
 import json
 from collections.abc import Callable, Iterator, Mapping
 from http import HTTPStatus
-from typing import Any
+from typing import Any, cast
 
-from starlette.types import Message, Receive, Scope, Send
+from starlette.types import Message, Receive, Scope
 
 from hfmodel_api.errors import RequestError, Unauthorized
-from hfmodel_api.names import HEADER_HELD_SECONDS, HEADER_REQUEST_ID
+from hfmodel_api.names import HEADER_HELD_SECONDS, HEADER_REQUEST_ID, HEADER_RETRIES
 from hfmodel_router import sse
 from hfmodel_router.cors import Headers
 from hfmodel_router.errors import ClientGone
+from hfmodel_router.front import Turn
 
 SCOPE_KEY = "hfmodel.exchange"
+_REQUEST_ID = HEADER_REQUEST_ID.encode()
 
 
 class Exchange:
-    """Wraps ASGI's `send`: adds the headers that every answer carries, and notes what was sent and when.
+    """Wraps the server's side: adds the headers that every answer carries, and notes what was sent and when.
 
     Args:
         clock: seconds, from any start.
@@ -31,7 +33,6 @@ class Exchange:
         "_clock",
         "_held_before",
         "_hold_began",
-        "_send",
         "_stall_timeout",
         "aborted",
         "first_byte_at",
@@ -49,13 +50,14 @@ class Exchange:
         "started_at",
         "status",
         "streaming",
+        "tokens",
+        "turn",
     )
 
     def __init__(
         self,
         scope: Scope,
-        receive: Receive,
-        send: Send,
+        turn: Turn,
         *,
         headers: Mapping[bytes, bytes],
         request_id: str,
@@ -64,13 +66,13 @@ class Exchange:
         stall_timeout: float,
     ) -> None:
         self.scope = scope
-        self.receive = receive
-        self._send = send
+        self.turn = turn
+        self.receive = cast("Receive", turn.receive)
         self._clock = clock
         self._stall_timeout = stall_timeout
         self.headers = headers
         self.request_id = request_id
-        self._base_headers = [(HEADER_REQUEST_ID.encode(), request_id.encode()), *base_headers]
+        self._base_headers = [(_REQUEST_ID, request_id.encode()), *base_headers]
         self.method: str = scope["method"]
         self.path: str = scope["path"]
         self.started_at = clock()
@@ -82,6 +84,7 @@ class Exchange:
         self._held_before: float | None = None
         self._hold_began: float | None = None
         self.retries = 0
+        self.tokens = b""  # of prompt and answer, as the pod counted them
         self.streaming = False  # the answer is a stream of events that this router began itself
         self.aborted = ""  # why the answer was cut off
         self.refused = ""  # the code of the error that this router answered with
@@ -111,34 +114,41 @@ class Exchange:
     async def send(self, message: Message) -> None:
         """ASGI's `send`."""
         if message["type"] == "http.response.start":
-            self.status = message["status"]
-            headers = [*message.get("headers", ()), *self._base_headers]
-            held = self.held
-            if held is not None:
-                headers.append((HEADER_HELD_SECONDS.encode(), f"{held:.3f}".encode()))
-            message["headers"] = headers
-        await self._send(message)
+            headers = [(name.lower(), value) for name, value in message.get("headers", ())]
+            self.start(message["status"], headers)
+        else:
+            await self.write(message.get("body", b""), more=message.get("more_body", False))
 
-    async def start(self, status: int, headers: Headers) -> None:
-        await self.send({"type": "http.response.start", "status": status, "headers": headers})
+    def start(self, status: int, headers: Headers) -> None:
+        """The answer's head, names in lower case; it is sent with what is written next."""
+        self.status = status
+        all_headers = [*headers, *self._base_headers]
+        held = self.held
+        if held is not None:
+            all_headers.append((HEADER_HELD_SECONDS.encode(), f"{held:.3f}".encode()))
+        if self.retries:
+            all_headers.append((HEADER_RETRIES.encode(), str(self.retries).encode()))
+        self.turn.start(status, all_headers)
 
     async def write(self, body: bytes, *, more: bool) -> None:
         """Raises ClientGone where the client takes nothing of its answer for too long."""
-        try:
-            async with asyncio.timeout(self._stall_timeout):
-                await self._send({"type": "http.response.body", "body": body, "more_body": more})
-        except TimeoutError:
-            raise ClientGone from None
+        if self.turn.is_full:
+            try:
+                async with asyncio.timeout(self._stall_timeout):
+                    await self.turn.drain()
+            except TimeoutError:
+                raise ClientGone from None
+        self.turn.write(body, more=more)
 
     async def answer(self, status: int, body: bytes, headers: Headers) -> None:
         """A whole answer."""
-        await self.start(status, [*headers, (b"content-length", str(len(body)).encode())])
+        self.start(status, [*headers, (b"content-length", str(len(body)).encode())])
         await self.write(body, more=False)
 
-    async def start_events(self) -> None:
+    def start_events(self) -> None:
         """Begin a stream of events before it is known what will be in it."""
         self.streaming = True
-        await self.start(HTTPStatus.OK, sse.HEADERS)
+        self.start(HTTPStatus.OK, sse.HEADERS)
 
     async def fail(self, error: RequestError) -> None:
         """Answer with `error`: as a status while that is possible, else as an event of the stream that began."""

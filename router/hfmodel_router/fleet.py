@@ -9,7 +9,7 @@ from datetime import datetime
 from typing import Protocol
 
 from hfmodel_api.spec import HFModel
-from hfmodel_api.status import CacheStatus, Phase
+from hfmodel_api.status import CacheStatus, LastStart, Phase
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +38,7 @@ class ModelState:
     problem: Problem | None = None  # set only while waiting longer cannot help
     message: str = ""  # the Ready condition's sentence, for lists
     start_seconds: float | None = None  # measured from wanted to ready: the ETA of a wake
+    last_start: LastStart | None = None  # where its seconds went
     last_active: datetime | None = None
     cache: CacheStatus | None = None
     resolved_revision: str | None = None

@@ -1,4 +1,7 @@
-"""Whether the router lives, whether it should get requests, and what it counts."""
+"""Whether the router lives, whether it should get requests, and what it counts.
+
+HEAD is what load balancers and uptime monitors ask with; it answers as GET does, without the body.
+"""
 
 from fastapi import APIRouter, Response
 from prometheus_client import CONTENT_TYPE_LATEST
@@ -6,6 +9,8 @@ from pydantic import BaseModel
 
 from hfmodel_api.wire import PATH_HEALTHZ, PATH_METRICS, PATH_READYZ
 from hfmodel_router.surface import Surface
+
+_ALSO_ALIVE = ("/", "/health")  # their bodies tell more, which HEAD does not show
 
 
 class Status(BaseModel):
@@ -15,10 +20,15 @@ class Status(BaseModel):
 def routes(surface: Surface) -> APIRouter:
     router = APIRouter(tags=["server"])
 
+    @router.head(PATH_HEALTHZ, include_in_schema=False)
     @router.get(PATH_HEALTHZ, summary="Whether the router is alive")
     async def healthz() -> Status:
         return Status(status="ok")
 
+    for path in _ALSO_ALIVE:
+        router.head(path, include_in_schema=False)(healthz)
+
+    @router.head(PATH_READYZ, include_in_schema=False)
     @router.get(
         PATH_READYZ,
         summary="Whether the router takes requests",
@@ -32,6 +42,7 @@ def routes(surface: Surface) -> APIRouter:
 
     if surface.settings.enable_metrics:
 
+        @router.head(PATH_METRICS, include_in_schema=False)
         @router.get(PATH_METRICS, summary="Metrics for Prometheus", response_class=Response)
         async def metrics() -> Response:
             """In the Prometheus text format."""

@@ -27,11 +27,18 @@ def eta(state: ModelState | None) -> float:
     return _DEFAULT_ETA if state is None or state.start_seconds is None else state.start_seconds
 
 
+def remaining(usual: float, elapsed: float) -> float:
+    """Seconds that a wake still takes, after `elapsed`; once it takes longer than usual, as long again."""
+    return usual - elapsed if elapsed < usual else elapsed
+
+
 @dataclass(slots=True)
 class _Group:
-    """Everybody who waits for one model."""
+    """Everybody who waits for one model. Times are the event loop's clock."""
 
     trial: Trial
+    since: float  # when the first began to wait
+    woken_at: float | None = None  # when the model was wanted; None once it is loaded
     members: int = 0
     wakers: int = 0  # members who want the model to wake
     waiters: set[asyncio.Future[None]] = field(default_factory=set)
@@ -141,6 +148,8 @@ class HoldRoom:
             trial.saw(state.problem)
             if state.loaded:
                 trial.due_at = 0.0  # it woke; should it go again, the next want must not wait its turn
+        if state is not None and state.loaded:
+            self._woke(model_id)
         self._rouse(model_id)
 
     def released(self, model_id: str) -> None:
@@ -155,22 +164,32 @@ class HoldRoom:
             self._rouse(model_id)
 
     def _admit(self, model_id: str) -> None:
-        retry_after = eta(self._fleet.catalogue().get(model_id))
         if self.held(model_id) >= self.settings.max_held_per_model:
-            raise Overloaded(f"{self.held(model_id)} requests wait for {model_id} already", retry_after=retry_after)
+            message = f"{self.held(model_id)} requests wait for {model_id} already"
+            raise Overloaded(message, retry_after=self._place_in(model_id))
         if self._total >= self.settings.max_held_total:
-            raise Overloaded(f"{self._total} requests wait for their models already", retry_after=retry_after)
+            message = f"{self._total} requests wait for their models already"
+            raise Overloaded(message, retry_after=min(map(self._place_in, self._groups)))
+
+    def _place_in(self, model_id: str) -> float:
+        """Seconds until those who wait for this model have gone on, as far as can be told."""
+        state = self._fleet.catalogue().get(model_id)
+        if state is not None and state.loaded:
+            return 0.0
+        return remaining(eta(state), asyncio.get_running_loop().time() - self._groups[model_id].since)
 
     def _join(self, model_id: str, *, wake: bool) -> _Group:
         group = self._groups.get(model_id)
+        now = asyncio.get_running_loop().time()
         if group is None:
-            group = self._groups[model_id] = _Group(self._trials.setdefault(model_id, Trial()))
+            group = self._groups[model_id] = _Group(self._trials.setdefault(model_id, Trial()), since=now)
         group.members += 1
         group.wakers += wake
         self._total += 1
         self._metrics.held.labels(model_id).inc()
         if wake and group.wanting is None:
             self._metrics.wakes.labels(model_id).inc()
+            group.woken_at = now
             group.wanting = self._waker.start(model_id, group.trial)
         return group
 
@@ -184,6 +203,12 @@ class HoldRoom:
             group.wanting = None
         if group.members == 0:
             del self._groups[model_id]
+
+    def _woke(self, model_id: str) -> None:
+        group = self._groups.get(model_id)
+        if group is not None and group.woken_at is not None:
+            self._metrics.wake_seconds.labels(model_id).observe(asyncio.get_running_loop().time() - group.woken_at)
+            group.woken_at = None
 
     def _rouse(self, model_id: str) -> None:
         group = self._groups.get(model_id)

@@ -1,12 +1,26 @@
-"""Reading a request's body, within bounds of size and time."""
+"""What a client may take of this router: connections, headers, and a body within bounds of size and time."""
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 from starlette.types import Message, Receive
 
+from hfmodel_api.connections import ConnectionLimits, affordable_connections
 from hfmodel_api.errors import BodyTooLarge, InvalidRequest
 from hfmodel_router.errors import ClientGone
+from hfmodel_router.settings import RouterSettings
+
+
+def connection_limits(settings: RouterSettings, *, refused: Callable[[str], None]) -> ConnectionLimits:
+    """`settings`, within what this process may open: a client's connection may need one to a pod, too."""
+    return ConnectionLimits(
+        max_connections=affordable_connections(settings.max_connections, files_each=2),
+        max_header_bytes=settings.max_header_bytes,
+        max_headers=settings.max_headers,
+        header_timeout=settings.header_timeout,
+        stall_timeout=settings.stall_timeout,
+        refused=refused,
+    )
 
 
 async def read_body(receive: Receive, headers: Mapping[bytes, bytes], *, max_bytes: int, timeout: float) -> bytes:

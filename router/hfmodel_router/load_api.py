@@ -39,7 +39,7 @@ def routes(surface: Surface) -> APIRouter:
         if not wait:
             loader.start(work, model_id=model_id)
             return LoadAnswer(message=f"Model {model_id} is being loaded", model_id=model_id, force_reload=force)
-        async with UntilDisconnect(exchange.receive):
+        async with UntilDisconnect(exchange.turn):
             await work
         return LoadAnswer(message=f"Model {model_id} loaded successfully", model_id=model_id, force_reload=force)
 
@@ -49,7 +49,7 @@ def routes(surface: Surface) -> APIRouter:
         exchange = exchange_of(request.scope)
         state = catalogue.by_id(fleet.catalogue(), model_id)
         exchange.model_id = state.model.id
-        async with UntilDisconnect(exchange.receive):
+        async with UntilDisconnect(exchange.turn):
             gone = await loader.unload(model_id, timeout=settings.unload_wait if wait else 0.0)
         if not state.loaded:
             return Message(message=f"Model {model_id} was not loaded")

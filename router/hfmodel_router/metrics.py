@@ -25,6 +25,13 @@ class Metrics:
             buckets=_HOLD_BUCKETS,
         )
         self.wakes = Counter(f"{prefix}wakes_total", "Times a model had to be woken", ("model",), registry=registry)
+        self.wake_seconds = Histogram(
+            f"{prefix}wake_seconds",
+            "From the first request that wakes a model to its first ready pod",
+            ("model",),
+            registry=registry,
+            buckets=_HOLD_BUCKETS,
+        )
         self.retries = Counter(f"{prefix}retries_total", "Requests sent again", ("reason",), registry=registry)
         self.refused = Counter(
             f"{prefix}refused_total",

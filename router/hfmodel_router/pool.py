@@ -2,7 +2,7 @@
 
 import asyncio
 from collections import Counter
-from collections.abc import Callable, Collection
+from collections.abc import Callable
 from types import TracebackType
 from typing import Self
 
@@ -46,14 +46,14 @@ class Pool:
         self._aside: dict[str, dict[str, asyncio.TimerHandle]] = {}
         self._turn = 0
 
-    def take(self, state: ModelState, *, avoid: Collection[str] = ()) -> Lease | None:
+    def take(self, state: ModelState) -> Lease | None:
         """A place at the least busy pod of this model; None where every pod is set aside or there is none."""
         aside = self._aside.get(state.model.id)
         endpoints = state.endpoints
         if aside:
             endpoints = tuple(endpoint for endpoint in endpoints if endpoint.name not in aside)
         self._turn += 1
-        chosen = least_busy(endpoints, in_flight=self._in_flight, turn=self._turn, avoid=avoid)
+        chosen = least_busy(endpoints, in_flight=self._in_flight, turn=self._turn)
         return None if chosen is None else Lease(chosen, self._in_flight)
 
     def set_aside(self, model_id: str, endpoint: Endpoint) -> None:

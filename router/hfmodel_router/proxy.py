@@ -5,8 +5,6 @@ import logging
 import random
 from http import HTTPStatus
 
-import aiohttp
-
 from hfmodel_api.errors import EngineFailed, HoldTimeout
 from hfmodel_api.requests import parse_request
 from hfmodel_router import catalogue, relay, sse
@@ -22,6 +20,7 @@ from hfmodel_router.metrics import Metrics
 from hfmodel_router.pool import Lease, Pool
 from hfmodel_router.settings import RouterSettings
 from hfmodel_router.trip import Trip, asked_hold_timeout, begin_trip
+from hfmodel_router.upstream_pool import UpstreamPool
 
 logger = logging.getLogger(__name__)
 
@@ -38,14 +37,14 @@ class Proxy:
         fleet: Fleet,
         holds: HoldRoom,
         pool: Pool,
-        session: aiohttp.ClientSession,
+        upstream: UpstreamPool,
         settings: RouterSettings,
         metrics: Metrics,
     ) -> None:
         self._fleet = fleet
         self._holds = holds
         self._pool = pool
-        self._session = session
+        self._upstream = upstream
         self._settings = settings
         self._metrics = metrics
 
@@ -57,15 +56,18 @@ class Proxy:
             ClientGone: nobody listens any more.
         """
         hold_timeout = asked_hold_timeout(exchange, limit=self._settings.hold_timeout)
-        body = await read_body(
-            exchange.receive,
-            exchange.headers,
-            max_bytes=self._settings.max_body_bytes,
-            timeout=self._settings.body_timeout,
-        )
+        body = await self._body(exchange)
         trip = begin_trip(exchange, call, body, models=self._fleet.catalogue(), hold_timeout=hold_timeout)
-        async with UntilDisconnect(exchange.receive):
+        async with UntilDisconnect(exchange.turn):
             await self._carry(exchange, trip)
+
+    async def _body(self, exchange: Exchange) -> bytes:
+        limit = self._settings.max_body_bytes
+        body = exchange.turn.whole_body()
+        if body is not None and len(body) <= limit:
+            return body
+        timeout = self._settings.body_timeout
+        return await read_body(exchange.receive, exchange.headers, max_bytes=limit, timeout=timeout)
 
     async def _carry(self, exchange: Exchange, trip: Trip) -> None:
         while True:
@@ -80,9 +82,9 @@ class Proxy:
         """Whether this pod's answer was delivered; if not, nothing of it was, and the request can be sent again."""
         path = trip.kind.upstream_path
         try:
-            answer = await relay.send(self._session, endpoint, path, body=trip.body, headers=trip.headers)
+            answer = await relay.send(self._upstream, endpoint, path, body=trip.body, headers=trip.headers)
         except AttemptFailed as failure:
-            self._failed(trip, endpoint, failure)
+            self._failed(exchange, trip, endpoint, failure)
             return False
         async with answer:
             if answer.status == HTTPStatus.TOO_MANY_REQUESTS and exchange.held is not None:
@@ -91,20 +93,16 @@ class Proxy:
             await deliver(exchange, answer)
             return True
 
-    def _failed(self, trip: Trip, endpoint: Endpoint, failure: AttemptFailed) -> None:
+    def _failed(self, exchange: Exchange, trip: Trip, endpoint: Endpoint, failure: AttemptFailed) -> None:
         self._metrics.retries.labels(failure.reason).inc()
         details = {"model": trip.model_id, "pod": endpoint.name, "reason": failure.reason, "error": str(failure)}
-        logger.info("attempt failed", extra=details)
+        logger.info("attempt failed", extra={"request_id": exchange.request_id, **details})
+        self._pool.set_aside(trip.model_id, endpoint)
         if not isinstance(failure, Died):
-            self._pool.set_aside(trip.model_id, endpoint)
             return
         trip.deaths += 1
         if trip.deaths >= self._settings.retry_limit:
             raise EngineFailed(f"{trip.model_id} broke off {trip.deaths} times before it answered this request")
-        if endpoint.name in trip.suspects:
-            self._pool.set_aside(trip.model_id, endpoint)
-        # Once may be an idle connection that the pod closed just then; a new one tells.
-        trip.suspects.add(endpoint.name)
 
     def _busy(self, trip: Trip, retry_after: float | None) -> None:
         """All who were held arrive at once, more than a pod queues: they wait here, and keep their place."""
@@ -119,7 +117,7 @@ class Proxy:
     def _take(self, trip: Trip, state: ModelState) -> Lease | None:
         if trip.not_before > asyncio.get_running_loop().time():
             return None
-        return self._pool.take(state, avoid=trip.suspects)
+        return self._pool.take(state)
 
     async def _hold(self, exchange: Exchange, trip: Trip) -> Lease:
         """Wait until a pod takes the request; a client that streams is kept company meanwhile."""
@@ -147,7 +145,7 @@ class Proxy:
         if now >= trip.next_heartbeat:
             trip.next_heartbeat = now + self._settings.heartbeat_interval
             if exchange.status == 0:
-                await exchange.start_events()
+                exchange.start_events()
             await exchange.write(sse.comment(_waiting(state)), more=True)
 
 

@@ -28,17 +28,21 @@ def report(exchange: Exchange, metrics: Metrics) -> None:
     if not logger.isEnabledFor(level):
         return
     fields: dict[str, object] = {
-        "id": exchange.request_id,
+        "request_id": exchange.request_id,
         "method": exchange.method,
         "path": exchange.path,
         "status": status,
         "seconds": round(elapsed, 4),
     }
+    prompt_tokens, _, answer_tokens = exchange.tokens.partition(b" ")
     optional = {
         "model": exchange.model_id,
         "pod": exchange.pod,
         "held": None if held is None else round(held, 3),
+        "first_byte": None if exchange.first_byte_at is None else round(exchange.first_byte_at, 4),
         "retries": exchange.retries,
+        "prompt_tokens": prompt_tokens.decode("latin-1"),
+        "answer_tokens": answer_tokens.decode("latin-1"),
         "error": exchange.refused,
         "cut": exchange.aborted,
     }

@@ -13,14 +13,16 @@ from collections.abc import Callable, Coroutine, Generator
 
 import uvicorn
 
+from hfmodel_api.connections import ConnectionLimits, limited, look_over, watch_for_dead_peers
 from hfmodel_api.errors import HFModelError
 from hfmodel_router.app import Router
+from hfmodel_router.front import Front
+from hfmodel_router.limits import connection_limits
 from hfmodel_router.settings import RouterSettings
 
 logger = logging.getLogger(__name__)
 
 _BACKLOG = 2048
-_KEEP_ALIVE = 75  # seconds; longer than the usual load balancer's, which then closes idle connections first
 _TICK = 1.0  # seconds; how old the Date header may be
 _LOOK = 0.02  # seconds between looks whether all connections are closed
 _SIGNALS = (signal.SIGTERM, signal.SIGINT)
@@ -33,13 +35,17 @@ class CannotListen(HFModelError):
 
 class _Server(uvicorn.Server):
     def __init__(self, app: Router, *, on_started: Callable[[], None]) -> None:
-        super().__init__(_config(app))
+        super().__init__(_config(app, limits=connection_limits(app.settings, refused=app.refused)))
         self._on_started = on_started
         self._ending = asyncio.Event()
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets=sockets)
         self._on_started()
+
+    async def on_tick(self, counter: int) -> bool:
+        look_over(self.server_state.connections, asyncio.get_running_loop().time())
+        return await super().on_tick(counter)
 
     async def main_loop(self) -> None:
         # uvicorn's own looks ten times a second whether it should end.
@@ -80,10 +86,10 @@ class _Server(uvicorn.Server):
             await asyncio.wait(tasks, timeout=_LAST_WORDS)
 
 
-def _config(app: Router) -> uvicorn.Config:
+def _config(app: Router, *, limits: ConnectionLimits) -> uvicorn.Config:
     return uvicorn.Config(
         app,
-        http="httptools",
+        http=limited(limits, protocol=Front),
         ws="none",
         lifespan="off",
         log_config=None,
@@ -91,7 +97,7 @@ def _config(app: Router) -> uvicorn.Config:
         server_header=False,
         proxy_headers=False,
         backlog=_BACKLOG,
-        timeout_keep_alive=_KEEP_ALIVE,
+        timeout_keep_alive=app.settings.keep_alive,  # type: ignore[arg-type] # only ever added to a time
     )
 
 
@@ -132,6 +138,7 @@ async def run(
         CannotListen: nothing was started.
     """
     listener = sock if sock is not None else bind(settings.host, settings.port)
+    watch_for_dead_peers(listener)
     server = _Server(app, on_started=lambda: on_ready(_url(listener)) if on_ready is not None else None)
     await app.start()
     serving = asyncio.create_task(server.serve(sockets=[listener]))
@@ -197,12 +204,15 @@ def _end_asked(stop: asyncio.Event | None) -> Generator[tuple[asyncio.Event, asy
         yield asked, forced
         return
 
-    def on_signal() -> None:
-        (forced if asked.is_set() else asked).set()
+    def on_signal(number: signal.Signals) -> None:
+        # SIGTERM may be said twice about one end, such as by a kubelet that was restarted: only Ctrl-C means now.
+        if asked.is_set() and number is signal.SIGINT:
+            forced.set()
+        asked.set()
 
     loop = asyncio.get_running_loop()
     for number in _SIGNALS:
-        loop.add_signal_handler(number, on_signal)
+        loop.add_signal_handler(number, on_signal, number)
     try:
         yield asked, forced
     finally:

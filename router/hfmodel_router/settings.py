@@ -32,6 +32,11 @@ class RouterSettings:
     heartbeat_interval: float = 10.0  # between SSE comments to a held streaming request
     unload_wait: float = 10.0  # how long an unload waits for the model to be gone before it answers
 
+    max_connections: int = 8192  # of clients; fewer where the process may not open as many files
+    max_header_bytes: int = 32 * 1024
+    max_headers: int = 100
+    header_timeout: float = 30.0  # for all headers to arrive
+    keep_alive: float = 75.0  # an idle connection is closed; longer than the usual load balancer's, which then does
     max_body_bytes: int = 4 * MIB
     body_timeout: float = 60.0  # for the whole body to arrive
     stall_timeout: float = 300.0  # a client that takes no byte of its answer for so long is dropped
@@ -62,6 +67,11 @@ class RouterSettings:
 
 LOG_LEVELS = ("debug", "info", "warning", "error")
 _POSITIVE = (
+    "max_connections",
+    "max_header_bytes",
+    "max_headers",
+    "header_timeout",
+    "keep_alive",
     "max_held_per_model",
     "max_held_total",
     "want_interval",

@@ -3,6 +3,7 @@
 import platform
 from collections.abc import Iterable
 from importlib import metadata
+from itertools import zip_longest
 
 import psutil
 from pydantic import BaseModel
@@ -23,6 +24,7 @@ class SystemInfo(BaseModel):
 class CudaDevice(BaseModel):
     name: str
     model_id: str  # that runs on it
+    memory_total_gb: float | None  # None: its runtime does not tell
 
 
 class System(BaseModel):
@@ -64,7 +66,11 @@ def system(infos: Iterable[RuntimeInfo]) -> System:
 
 
 def _devices(infos: Iterable[RuntimeInfo]) -> list[CudaDevice]:
-    return [CudaDevice(name=name, model_id=info.model_id) for info in infos for name in info.cuda_devices]
+    return [
+        CudaDevice(name=name, model_id=info.model_id, memory_total_gb=None if size is None else round(size / _GIB, 2))
+        for info in infos
+        for name, size in zip_longest(info.cuda_devices, info.cuda_memory_bytes[: len(info.cuda_devices)])
+    ]
 
 
 def _installed_torch() -> str | None:

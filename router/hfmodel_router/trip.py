@@ -2,7 +2,7 @@
 
 import asyncio
 import math
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from pydantic import ValidationError
 
@@ -12,8 +12,11 @@ from hfmodel_api.requests import parse_request
 from hfmodel_router import catalogue
 from hfmodel_router.calls import Addressed, Call, CallKind
 from hfmodel_router.catalogue import Catalogue
+from hfmodel_router.cors import Headers
 from hfmodel_router.exchange import Exchange
 from hfmodel_router.fleet import ModelState
+
+_REQUEST_ID = HEADER_REQUEST_ID.encode()
 
 
 @dataclass(slots=True, kw_only=True)
@@ -23,11 +26,10 @@ class Trip:
     kind: CallKind
     model_id: str
     body: bytes
-    headers: dict[str, str]  # for the pod
+    headers: Headers  # for the pod
     deadline: float  # until when it may be held
     hold_timeout: float  # seconds, as the caller asked
-    suspects: set[str] = field(default_factory=set)  # pods that died on it once
-    deaths: int = 0
+    deaths: int = 0  # attempts that broke before the answer began
     not_before: float = 0.0  # the pods were full: let them work until then
     next_heartbeat: float = math.inf
 
@@ -76,11 +78,15 @@ def _addressee(call: Call, body: bytes, models: Catalogue) -> ModelState:
     return catalogue.by_name(models, name)
 
 
-def _upstream_headers(exchange: Exchange) -> dict[str, str]:
+def _upstream_headers(exchange: Exchange) -> Headers:
     """What a pod gets to see: no key, no cookie, nothing that belongs to the caller's connection."""
     given = exchange.headers
-    return {
-        "content-type": given.get(b"content-type", b"application/json").decode("latin-1"),
-        "accept": given.get(b"accept", b"*/*").decode("latin-1"),
-        HEADER_REQUEST_ID: exchange.request_id,
-    }
+    return [
+        (b"content-type", _one_line(given.get(b"content-type"), b"application/json")),
+        (b"accept", _one_line(given.get(b"accept"), b"*/*")),
+        (_REQUEST_ID, exchange.request_id.encode()),
+    ]
+
+
+def _one_line(given: bytes | None, default: bytes) -> bytes:
+    return default if given is None or b"\n" in given or b"\r" in given else given

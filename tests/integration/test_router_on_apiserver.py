@@ -19,7 +19,7 @@ from kubernetes.aio.config import new_client_from_config
 from cluster.binaries import BinariesMissing
 from cluster.target import target_cluster
 from hfmodel_api.names import LABEL_MODEL
-from hfmodel_api.status import Phase
+from hfmodel_api.status import Phase, Reason
 from hfmodel_router.fleet import Endpoint, Fleet, ModelState
 from hfmodel_router.kube.api import KubeApi, Namespace
 from hfmodel_router.kube.connect import kube_fleet
@@ -192,18 +192,35 @@ async def test_requests_for_a_sleeping_model_are_held_and_wake_it_once(world: Ku
         assert world.versions("smol") == after
 
 
-async def test_a_held_request_ends_with_the_reason_of_the_cluster(world: KubeWorld, fleet: KubeFleet) -> None:
+@pytest.mark.parametrize(
+    "reason",
+    [
+        Reason.GATED_NO_TOKEN,
+        Reason.GATED_NO_ACCESS,
+        Reason.TOKEN_INVALID,
+        Reason.REPO_NOT_FOUND,
+        Reason.REVISION_NOT_FOUND,
+        Reason.NO_USABLE_WEIGHTS,
+        Reason.REMOTE_CODE_REQUIRED,
+        Reason.NO_SPACE,
+        Reason.HUB_UNREACHABLE,
+        Reason.CHECKSUM_MISMATCH,
+    ],
+)
+async def test_a_held_request_ends_with_the_reason_of_the_cluster(
+    reason: Reason, world: KubeWorld, fleet: KubeFleet
+) -> None:
     world.add_model("smol")
     await until(lambda: "smol" in fleet.catalogue())
     async with running_router(fleet, problem_grace=0.1) as router:
         asking = asyncio.create_task(router.http.post("/models/smol/generate", json={"text": "hello"}))
         await until(lambda: "demand" in world.status("smol"))
-        why = {"type": "Ready", "status": "False", "reason": "RepoNotFound", "message": "no such repository"}
+        why = {"type": "Ready", "status": "False", "reason": reason, "message": "no such repository"}
         world.report("smol", phase="Failed", conditions=[why])
         async with await asking as response:
             assert response.status == 503
             body = await response.json()
-    assert body["reason"] == "RepoNotFound"
+    assert body["reason"] == reason
     assert "no such repository" in body["detail"]
 
 

@@ -59,8 +59,29 @@ async def test_a_sigterm_lets_the_running_request_finish() -> None:
         assert await process.wait() == 0
 
 
-async def test_a_second_signal_ends_it_at_once() -> None:
+async def test_a_second_sigterm_changes_nothing() -> None:
     gate = Gate(then=respond(ANSWER))
+    async with _asked_and_told_to_end(gate) as (process, asking):
+        process.send_signal(signal.SIGTERM)
+        gate.opened.set()
+        async with await asking as response:
+            assert await response.json() == ANSWER
+        assert await process.wait() == 0
+
+
+async def test_ctrl_c_after_that_ends_it_at_once() -> None:
+    async with _asked_and_told_to_end(Gate(then=respond(ANSWER))) as (process, asking):
+        process.send_signal(signal.SIGINT)
+        async with await asking as response:
+            assert response.status == 503
+        assert await process.wait() == 0
+
+
+@asynccontextmanager
+async def _asked_and_told_to_end(
+    gate: Gate,
+) -> AsyncIterator[tuple[Process, "asyncio.Task[aiohttp.ClientResponse]"]]:
+    """A router that acted on a SIGTERM while the pod of a request, which ends with the block, waits at `gate`."""
     async with (
         scripted_runtime(_ready_then(gate)) as pod,
         _router("--backend", f"smollm2={pod.url}") as (process, url),
@@ -69,17 +90,14 @@ async def test_a_second_signal_ends_it_at_once() -> None:
         asking = asyncio.create_task(http.post("/models/smollm2/generate", json={"text": "hello"}))
         await gate.reached.wait()
         process.send_signal(signal.SIGTERM)
-        # The listener is closed once the first signal was acted on.
+        # The listener is closed once the signal was acted on.
         while True:
             try:
                 async with aiohttp.ClientSession() as other, other.get(f"{url}/healthz"):
                     pass
             except aiohttp.ClientConnectorError:
                 break
-        process.send_signal(signal.SIGTERM)
-        async with await asking as response:
-            assert response.status == 503
-        assert await process.wait() == 0
+        yield process, asking
 
 
 async def test_manifests_describe_the_models(tmp_path: Path) -> None:

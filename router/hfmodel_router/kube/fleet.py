@@ -2,12 +2,13 @@
 
 import asyncio
 from collections.abc import Callable, Mapping
+from datetime import datetime
 from types import TracebackType
 from typing import Protocol, Self
 
 from hfmodel_api.errors import ModelNotFound
 from hfmodel_router.fleet import ModelState
-from hfmodel_router.kube.demand import DemandWriter, StatusWriter
+from hfmodel_router.kube.demand import DemandWriter, StatusWriter, utc_now
 from hfmodel_router.kube.errors import Absent, ApiError, ClusterUnavailable
 from hfmodel_router.kube.listwatch import Reflector, Source
 from hfmodel_router.kube.objects import ModelRecord, Pod
@@ -34,9 +35,9 @@ class KubeFleet:
     when it is back, because the router repeats its want.
     """
 
-    def __init__(self, cluster: Cluster, *, ask: Ask) -> None:
+    def __init__(self, cluster: Cluster, *, ask: Ask, clock: Callable[[], datetime] = utc_now) -> None:
         self._view = View(ask)
-        self._demand = DemandWriter(cluster, known=self._view.demand)
+        self._demand = DemandWriter(cluster, known=self._view.demand, clock=clock)
         self._models = Reflector(cluster.models, self._view.models, what="hfmodels")
         self._pods = Reflector(cluster.pods, self._view.pods, what="pods")
         self._tasks: list[asyncio.Task[None]] = []

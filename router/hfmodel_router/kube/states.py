@@ -30,6 +30,7 @@ def model_state(record: ModelRecord, pods: Iterable[Pod], *, answering: Collecti
         problem=problem,
         message=record.invalid or (condition.message if condition else ""),
         start_seconds=status.start_seconds,
+        last_start=status.last_start,
         last_active=status.last_active_time,
         cache=status.cache,
         resolved_revision=status.resolved_revision,

@@ -161,7 +161,7 @@ async def test_the_log_has_one_line_per_request_and_nothing_secret(
     answer = {"generated_text": ["a secret answer"]}
     async with (
         running_router(fleet, api_keys=("k3y",)) as router,
-        scripted_runtime(respond(answer)) as pod,
+        scripted_runtime(respond(answer, x_hfmodel_tokens="12 3")) as pod,
     ):
         fleet.serve("smollm2", pod.url)
         headers = {"authorization": "Bearer k3y", "x-request-id": "r-1"}
@@ -170,12 +170,17 @@ async def test_the_log_has_one_line_per_request_and_nothing_secret(
         await until(lambda: any(record.name == "hfmodel_router.request" for record in caplog.records))
     [record] = [record for record in caplog.records if record.name == "hfmodel_router.request"]
     fields = vars(record)
-    assert {name: fields[name] for name in ("id", "method", "path", "status", "model")} == {
-        "id": "r-1",
+    assert {
+        name: fields[name]
+        for name in ("request_id", "method", "path", "status", "model", "prompt_tokens", "answer_tokens")
+    } == {
+        "request_id": "r-1",
         "method": "POST",
         "path": GENERATE,
         "status": 200,
         "model": "smollm2",
+        "prompt_tokens": "12",
+        "answer_tokens": "3",
     }
     everything = " ".join(str(vars(each)) for each in caplog.records)
     assert "k3y" not in everything

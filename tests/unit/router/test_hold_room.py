@@ -132,7 +132,7 @@ async def test_beyond_the_bound_of_a_model_nobody_else_may_wait(fleet: FakeFleet
     tasks = await _start(room, 2)
     with pytest.raises(Overloaded) as caught:
         await _held(room)
-    assert caught.value.headers() == {"retry-after": "3"}
+    assert caught.value.headers() == {"retry-after": "4"}
     tasks[0].cancel()
     await asyncio.gather(tasks[0], return_exceptions=True)
     replacement = asyncio.create_task(_held(room))

@@ -82,7 +82,7 @@ async def test_system_shows_versions_devices_and_memory(router: RunningRouter) -
     body = await _get(router, "/system")
     assert body["python_version"].startswith("3.")
     assert body["torch_version"] == "2.13.0"
-    assert body["cuda_devices"] == [{"name": "NVIDIA Test", "model_id": "smollm2"}]
+    assert body["cuda_devices"] == [{"name": "NVIDIA Test", "model_id": "smollm2", "memory_total_gb": 80.0}]
     assert body["cpu_count"] >= 1
     assert body["memory_total_gb"] >= body["memory_available_gb"] > 0
 

@@ -52,6 +52,7 @@ async def test_a_pods_answer_passes_through_unchanged(fleet: FakeFleet, router: 
         assert response.headers["x-request-id"] == "mine-1"
         assert "server" not in response.headers
         assert "x-hfmodel-held-seconds" not in response.headers
+        assert "x-hfmodel-retries" not in response.headers
     [received] = pod.received
     assert (received.method, received.path, received.json()) == ("POST", "/generate", BODY)
     assert received.headers["x-request-id"] == "mine-1"
@@ -116,6 +117,8 @@ RETRIED: dict[str, Script] = {
     ),
 }
 
+KILLED = {name: script for name, script in RETRIED.items() if "refused" not in name}
+
 
 @pytest.mark.parametrize("failure", RETRIED.values(), ids=RETRIED.keys())
 async def test_a_request_that_one_pod_did_not_answer_goes_to_another(
@@ -128,6 +131,22 @@ async def test_a_request_that_one_pod_did_not_answer_goes_to_another(
     assert answers == [ANSWER, ANSWER]
     assert len(broken.received) >= 1
     assert [received.json() for received in sound.received] == [BODY, BODY]
+
+
+async def test_an_answer_says_how_often_its_request_was_sent_again(fleet: FakeFleet, router: RunningRouter) -> None:
+    async with scripted_runtime(refuse(), respond(ANSWER)) as pod:
+        fleet.serve("smollm2", pod.url)
+        async with router.http.post(GENERATE, json=BODY) as response:
+            assert await response.json() == ANSWER
+    assert response.headers["x-hfmodel-retries"] == "1"
+
+
+async def test_a_death_on_a_kept_connection_and_on_the_new_one_is_one_death(fleet: FakeFleet) -> None:
+    script = (respond(ANSWER), die_before_headers, die_before_headers, respond(ANSWER))
+    async with running_router(fleet, retry_limit=2, set_aside=0.01) as router, scripted_runtime(*script) as pod:
+        fleet.serve("smollm2", pod.url)
+        assert [await _generate(router) for _ in range(2)] == [ANSWER, ANSWER]
+    assert len(pod.received) == 4
 
 
 async def test_a_pod_that_cannot_be_reached_is_passed_over(fleet: FakeFleet, router: RunningRouter) -> None:
@@ -169,13 +188,30 @@ async def test_an_idle_connection_that_a_pod_closed_costs_nothing(fleet: FakeFle
     assert fleet.wants == []
 
 
-async def test_a_request_that_kills_pods_is_given_up(fleet: FakeFleet, router: RunningRouter) -> None:
-    async with scripted_runtime(die_before_headers) as first, scripted_runtime(die_before_headers) as second:
+@pytest.mark.parametrize("killed", KILLED.values(), ids=KILLED.keys())
+async def test_a_request_that_kills_pods_is_given_up(fleet: FakeFleet, router: RunningRouter, killed: Script) -> None:
+    async with scripted_runtime(killed) as first, scripted_runtime(killed) as second:
         fleet.serve("smollm2", first.url, second.url)
         async with router.http.post(GENERATE, json=BODY) as response:
             assert response.status == 500
             assert (await response.json())["code"] == "engine_failed"
     assert len(first.received) + len(second.received) == 3
+
+
+async def test_a_request_that_kills_pods_is_given_up_on_kept_connections_too(fleet: FakeFleet) -> None:
+    async with contextlib.AsyncExitStack() as stack:
+        router = await stack.enter_async_context(running_router(fleet, set_aside=60))
+        pods = [
+            await stack.enter_async_context(scripted_runtime(respond(ANSWER), die_before_headers)) for _ in range(4)
+        ]
+        for pod in pods:  # each has a connection that is kept
+            fleet.serve("smollm2", pod.url)
+            assert await _generate(router) == ANSWER
+        fleet.serve("smollm2", *(pod.url for pod in pods))
+        async with router.http.post(GENERATE, json=BODY) as response:
+            assert (response.status, (await response.json())["code"]) == (500, "engine_failed")
+    # Three of the four, each told by its kept connection and by a new one.
+    assert sorted(len(pod.received) for pod in pods) == [1, 3, 3, 3]
 
 
 async def test_a_plain_error_of_a_pod_is_the_answer(fleet: FakeFleet, router: RunningRouter) -> None:

@@ -50,6 +50,23 @@ async def test_while_load_balancers_notice_it_is_not_ready_and_serves_on(fleet: 
             assert response.headers["connection"] == "close"
 
 
+@pytest.mark.parametrize("path", ["/", "/health", "/healthz", "/readyz", "/metrics"])
+async def test_head_answers_as_get_does_without_a_body(path: str, router: RunningRouter) -> None:
+    async with router.http.get(path) as asked, router.http.head(path) as looked:
+        await asked.read()
+        assert (looked.status, looked.content_type) == (asked.status, asked.content_type)
+        assert await looked.read() == b""
+
+
+async def test_head_tells_too_that_it_is_not_ready(fleet: FakeFleet) -> None:
+    async with running_router(fleet, drain_delay=20) as router:
+        router.stop.set()
+        while await _status(router, "/readyz") != 503:
+            pass
+        async with router.http.head("/readyz") as looked:
+            assert looked.status == 503
+
+
 async def test_whoever_still_waits_at_the_end_of_the_drain_is_told(fleet: FakeFleet) -> None:
     async with running_router(fleet, drain_timeout=0.05) as router:
         waits = asyncio.create_task(router.http.post(GENERATE, json=BODY))
