@@ -38,16 +38,8 @@ logger = logging.getLogger(__name__)
 
 HOST: Final = "127.0.0.1"
 BACKLOG: Final = 2048
-# Imported before the first fork. What is missing (torch is not installed) fails the start of the parent: every runtime
-# would fail the same way, later and less clearly.
-PRELOAD: Final = (
-    "torch",
-    "transformers.modeling_utils",
-    "transformers.models.auto.modeling_auto",
-    "transformers.models.auto.tokenization_auto",
-    "hfmodel_runtime.engine.loader",
-    "hfmodel_runtime.server.serve",
-)
+# What every runtime imports later: the server, and what torch imports (sympy) when a model is built.
+_LATER: Final = ("hfmodel_runtime.server.serve", "torch.fx.experimental.symbolic_shapes")
 # Read by libraries at import, hence set before it.
 _ENVIRONMENT: Final = {
     "HF_HUB_OFFLINE": "1",
@@ -202,8 +194,15 @@ def _take_over(fd: int) -> socket.socket:
 
 
 def preload_runtime() -> None:
-    """Import everything a runtime needs; afterwards no collection touches (and so copies) the shared pages."""
-    for module in PRELOAD:
+    """Import everything a runtime needs; afterwards no collection touches (and so copies) the shared pages.
+
+    Raises:
+        ImportError: torch or another package is missing. Every runtime would fail the same way, later and less clearly.
+    """
+    from hfmodel_runtime.engine.imports import import_engine
+
+    import_engine()
+    for module in _LATER:
         importlib.import_module(module)
     gc.collect()
     gc.freeze()

@@ -40,6 +40,7 @@ class ScriptedBatch:
         joined: rows in the order in which they joined.
         most_rows: the largest batch so far.
         turn: clear it to hold the engine before its next step.
+        improvements: how often it can still be improved; `improved` is set after the last.
     """
 
     def __init__(self, *, pieces: int = 1) -> None:
@@ -52,6 +53,8 @@ class ScriptedBatch:
         self.most_rows = 0
         self.turn = threading.Event()
         self.turn.set()
+        self.improvements = 0
+        self.improved = threading.Event()
         self._pieces = pieces
         self._rows: list[list[int]] = []
 
@@ -93,6 +96,13 @@ class ScriptedBatch:
         for row, token in zip(self._rows, tokens, strict=True):
             row.append(token)
         return _one_hot([token + 1 for token in tokens])
+
+    def improve(self) -> bool:
+        self.improvements -= 1
+        if self.improvements > 0:
+            return True
+        self.improved.set()
+        return False
 
     def keep(self, rows: Sequence[int]) -> None:
         self._rows = [self._rows[row] for row in rows]

@@ -54,6 +54,9 @@ class RowBatch(Protocol):
     def step(self, tokens: Sequence[int]) -> torch.Tensor:
         """Feed each row its newest token; returns the logits [rows, vocab] of the next ones."""
 
+    def improve(self) -> bool:
+        """Nobody needs the engine now: do a little of what makes later steps faster. Whether more of it is left."""
+
     def keep(self, rows: Sequence[int]) -> None:
         """Drop all rows but these, which keep their order."""
 

@@ -114,6 +114,9 @@ class CausalBatch:
             logits = logits[torch.tensor([row.slot for row in self._rows], device=logits.device)]
         return cast("torch.Tensor", logits)
 
+    def improve(self) -> bool:
+        return self._products.advance()
+
     def keep(self, rows: Sequence[int]) -> None:
         stay = set(rows)
         for gone in sorted(

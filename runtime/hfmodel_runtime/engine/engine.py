@@ -11,6 +11,8 @@ import torch
 from hfmodel_api.wire import RuntimeInfo
 from hfmodel_runtime.engine.batch import RowBatch
 from hfmodel_runtime.engine.detokenize import Detokenizer
+from hfmodel_runtime.engine.drain import DrainRate
+from hfmodel_runtime.engine.line import Line
 from hfmodel_runtime.engine.penalties import RowSampler
 from hfmodel_runtime.engine.protocol import EngineDead, EngineLimits, Load, QueueFull, SequenceRequest, Sink
 from hfmodel_runtime.engine.runner import Runner
@@ -20,9 +22,8 @@ from hfmodel_runtime.engine.tokenizer import ModelTokenizer
 
 logger = logging.getLogger(__name__)
 
-_FIRST_GUESS_SECONDS = 5.0  # a sequence's time in the batch, before any was measured
-_SMOOTHING = 0.2
-_MAX_RETRY_SECONDS = 60.0
+_IDLE_SECONDS = 0.5  # without work, until the engine improves itself: a caller may be on the way
+_MOST_KEPT_FREE = 0.5  # of the queue, for those who were told to come back
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -73,7 +74,9 @@ class TransformersEngine:
         self._changed = threading.Condition()
         self._arrived: list[Row] = []
         self._unfinished = 0
-        self._seconds_per_sequence = _FIRST_GUESS_SECONDS
+        self._drain = DrainRate()
+        places = limits.max_running + limits.max_queued
+        self._line = Line(places=places, reserve=int(_MOST_KEPT_FREE * limits.max_queued))
         self._closing = False
         self._ended = False
         self._died = False
@@ -101,12 +104,11 @@ class TransformersEngine:
         with self._changed:
             if self._ended or self._closing:
                 raise EngineDead("the engine has ended")
-            if self._unfinished + len(rows) > self._limits.max_running + self._limits.max_queued:
-                raise QueueFull(
-                    f"{self._unfinished} sequences run or wait already", retry_after=self._retry_after(len(rows))
-                )
+            self._let_in(requests)
             self._unfinished += len(rows)
             self._arrived.extend(rows)
+            if self._unfinished > self._limits.max_running:
+                self._drain.queued(self._clock())
             self._changed.notify_all()
         return [SequenceTicket(row) for row in rows]
 
@@ -139,12 +141,19 @@ class TransformersEngine:
                 row.fail(message)
 
     def _loop(self) -> None:
+        may_improve = True
         while True:
             with self._changed:
-                self._changed.wait_for(lambda: self._closing or self._arrived or self._runner.busy)
+                called = self._changed.wait_for(
+                    lambda: self._closing or self._arrived or self._runner.busy,
+                    timeout=_IDLE_SECONDS if may_improve else None,
+                )
                 if self._closing:
                     return
                 arrived, self._arrived = self._arrived, []
+            if not called:
+                may_improve = self._runner.improve()
+                continue
             for row in arrived:
                 self._runner.add(row)
             self._runner.step()
@@ -162,6 +171,7 @@ class TransformersEngine:
             detokenizer=Detokenizer(
                 self._tokenizer.decode_all,
                 special_ids=self._tokenizer.special_ids,
+                byte_ids=self._tokenizer.byte_ids,
                 context=() if seq2seq else request.prompt,
             ),
             token_text=self._tokenizer.token_text,
@@ -184,14 +194,27 @@ class TransformersEngine:
             return f"token id {unknown[0]} is not in the model's vocabulary of {self._facts.vocabulary}"
         return None
 
+    def _let_in(self, requests: Sequence[SequenceRequest]) -> None:
+        """Raises QueueFull if they are to come back later."""
+        limits, wanted = self._limits, len(requests)
+        if self._line.empty and self._unfinished + wanted <= limits.max_running + limits.max_queued:
+            return
+        now = self._clock()
+        retry_after = self._line.ask(
+            hash(tuple((request.prompt, request.sampling) for request in requests)),
+            caller=requests[0].request_id,
+            wanted=wanted,
+            taken=self._unfinished,
+            seconds_each=self._drain.seconds_each(now, running=self._runner.active),
+            now=now,
+        )
+        if retry_after is not None:
+            raise QueueFull(f"{self._unfinished} sequences run or wait already", retry_after=retry_after)
+
     def _on_end(self, row: Row) -> None:
         with self._changed:
             self._unfinished -= 1
             if row.admitted_at is not None:
-                took = self._clock() - row.admitted_at
-                self._seconds_per_sequence += _SMOOTHING * (took - self._seconds_per_sequence)
-
-    def _retry_after(self, wanted: int) -> float:
-        """Seconds until so many places may be free, from how long sequences took lately; at least one."""
-        places = max(1, self._runner.active)
-        return min(_MAX_RETRY_SECONDS, max(1.0, wanted * self._seconds_per_sequence / places))
+                now = self._clock()
+                waiting = bool(self._arrived) or self._runner.waiting
+                self._drain.ended(now, seconds_in_batch=now - row.admitted_at, waiting=waiting)

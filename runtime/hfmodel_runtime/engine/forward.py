@@ -11,6 +11,7 @@ from transformers import DynamicCache
 
 from hfmodel_runtime.engine import kv
 from hfmodel_runtime.engine.prefixes import Beginning
+from hfmodel_runtime.engine.slots import Frame, SlotLayer
 
 
 class CausalForward:
@@ -66,15 +67,29 @@ class RowPrefill(CausalPrefill):
         super().__init__([tokens])
         self._forward = forward
         self._chunk = chunk
-        self._done = _fill(self.cache, [kept])
+        self._done = 0
+        self._frame = Frame(rows=1)
+        if kept is not None:
+            self._go_on_from(kept)
 
     def advance(self) -> torch.Tensor | None:
         (row,) = self.rows
         end = min(self._done + self._chunk, len(row))
         positions = list(range(self._done, end))
         logits = self._forward([row[self._done : end]], [positions], lengths=[end], cache=self.cache)
-        self._done = end
+        self._done = self._frame.end = end
         return cast("torch.Tensor", logits) if end == len(row) else None
+
+    def _go_on_from(self, kept: Beginning) -> None:
+        """Copy what is kept once, into buffers with room for the whole row."""
+        self._done = self._frame.end = kept.length
+        for pair in kept.kept.states:
+            buffers = []
+            for states in pair:
+                buffer = states.new_empty((1, states.shape[1], self.lengths[0], states.shape[3]))
+                buffer[:, :, : kept.length] = states[:, :, : kept.length]
+                buffers.append(buffer)
+            self.cache.layers.append(SlotLayer(self._frame, *buffers))
 
 
 class GroupPrefill(CausalPrefill):
@@ -103,11 +118,11 @@ class GroupPrefill(CausalPrefill):
         return cast("torch.Tensor", logits)
 
 
-def _fill(cache: Any, kept: Sequence[Beginning | None]) -> int:
-    """Begin an empty cache with the states that are kept of its rows, padded on the left; returns its columns."""
+def _fill(cache: Any, kept: Sequence[Beginning | None]) -> None:
+    """Begin an empty cache with the states that are kept of its rows, padded on the left."""
     width = max(0 if beginning is None else beginning.length for beginning in kept)
     if width == 0:
-        return 0
+        return
     some = next(beginning for beginning in kept if beginning is not None)
     for index, pair in enumerate(some.kept.states):
         blank = [states.new_zeros((1, states.shape[1], width, states.shape[3])) for states in pair]
@@ -118,7 +133,6 @@ def _fill(cache: Any, kept: Sequence[Beginning | None]) -> int:
             for beginning in kept
         ]
         cache.update(torch.cat([row[0] for row in rows]), torch.cat([row[1] for row in rows]), index)
-    return width
 
 
 def _padded(states: torch.Tensor, length: int, width: int) -> torch.Tensor:

@@ -10,6 +10,7 @@ import torch
 from transformers import AutoConfig, AutoTokenizer
 
 from hfmodel_api.status import Reason
+from hfmodel_api.wire import Stage
 from hfmodel_runtime.engine.architecture import architecture_name, check_architecture
 from hfmodel_runtime.engine.batch import RowBatch, RowTokens
 from hfmodel_runtime.engine.causal import CausalBatch
@@ -60,8 +61,9 @@ def load_engine(options: LoadOptions, *, machine: Machine | None = None) -> Engi
     started = time.monotonic()
     torch.set_num_threads(options.threads or available_cpus())
     loaded = _load(options, machine or ThisMachine())
+    options.reached(Stage.WEIGHTS)
     with torch.inference_mode():
-        bytes_per_token = _warm_up(loaded.batch)
+        bytes_per_token = _warm_up(loaded)
         budget = cache_token_budget(bytes_per_token=bytes_per_token, device=loaded.device)
         max_running = _safe_rows(loaded, options.max_running)
     limits = EngineLimits(
@@ -150,13 +152,19 @@ def _tokenizer(directory: Path, *, trust_remote_code: bool) -> Any:
         raise LoadFailure(Reason.CONFIG_INVALID, f"the tokenizer cannot be loaded: {error}") from error
 
 
-def _warm_up(batch: RowBatch) -> int:
-    """Compute one token, so that no caller pays for what happens only once; returns a token's bytes in the cache."""
+def _warm_up(loaded: _Loaded) -> int:
+    """Compute one token, so that no caller pays for what happens only once; returns a token's bytes in the cache.
+
+    A second one only where nobody knows yet whether the engine can: after it, a batch begins to look for faster forms
+    of its weights (`improve`), which takes longer than all the rest.
+    """
+    batch = loaded.batch
     try:
         prefill = batch.prefill([RowTokens((0,))])
         prefill.advance()
         batch.join(prefill, [0])
-        batch.step([0])
+        if loaded.model.config.model_type not in VERIFIED:
+            batch.step([0])
         bytes_per_token = batch.bytes_per_token()
     except Exception as error:
         raise LoadFailure(

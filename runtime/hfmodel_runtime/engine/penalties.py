@@ -3,12 +3,29 @@
 Only the few columns that change are touched, gathered over all rows of the batch into one write each.
 """
 
-from collections import Counter
 from collections.abc import Iterable, Sequence
 
 import torch
 
 from hfmodel_runtime.engine.protocol import Sampling
+
+
+class Counts:
+    """How often each token of an answer came, kept so that a step costs the same however long the answer is."""
+
+    def __init__(self) -> None:
+        self.ids = torch.empty(0, dtype=torch.long)  # each once
+        self.times = torch.empty(0)  # how often, beside its id
+        self._place: dict[int, int] = {}
+
+    def add(self, token_id: int) -> None:
+        """Count a token."""
+        place = self._place.setdefault(token_id, len(self._place))
+        if place == len(self.ids):
+            self.ids = torch.cat([self.ids, torch.tensor([token_id])])
+            self.times = torch.cat([self.times, torch.ones(1)])
+        else:
+            self.times[place] += 1
 
 
 class RowSampler:
@@ -25,8 +42,12 @@ class RowSampler:
         self._seen = frozenset(prompt) if self._penalised else frozenset()
         self._repeated = torch.tensor(sorted(self._seen), dtype=torch.long)
         self._eos_ids = tuple(eos_ids)
-        self._counts: Counter[int] = Counter()
+        self._answered: set[int] = set()
         self._generated = 0
+        self._counted = bool(sampling.presence_penalty or sampling.frequency_penalty)
+        self._counts = Counts()
+        self._bias_ids = torch.tensor([token_id for token_id, _ in sampling.logit_bias], dtype=torch.long)
+        self._bias = torch.tensor([value for _, value in sampling.logit_bias], dtype=torch.float32)
         self._generator = torch.Generator()
         if sampling.seed is None:
             self._generator.seed()
@@ -35,9 +56,11 @@ class RowSampler:
 
     def record(self, token_id: int) -> None:
         """Count a token of the answer."""
-        if self._penalised and token_id not in self._counts and token_id not in self._seen:
+        if self._penalised and token_id not in self._answered and token_id not in self._seen:
             self._repeated = torch.cat([self._repeated, torch.tensor([token_id])])
-        self._counts[token_id] += 1
+            self._answered.add(token_id)
+        if self._counted:
+            self._counts.add(token_id)
         self._generated += 1
 
     def uniform(self) -> float:
@@ -48,13 +71,16 @@ class RowSampler:
         """Ids [n] that the repetition penalty applies to, each once; None if there is no penalty."""
         return self._repeated if self._penalised else None
 
-    def additions(self) -> list[tuple[int, float]]:
-        """(id, what is added to its logit); an id may occur more than once."""
-        added = list(self.sampling.logit_bias)
-        presence, frequency = self.sampling.presence_penalty, self.sampling.frequency_penalty
-        if presence or frequency:
-            added.extend((token_id, -presence - frequency * count) for token_id, count in self._counts.items())
-        return added
+    def additions(self) -> tuple[torch.Tensor, torch.Tensor] | None:
+        """Ids [n] and what is added to their logits [n], an id perhaps more than once; None if nothing is."""
+        if not self._counted:
+            return (self._bias_ids, self._bias) if len(self._bias_ids) else None
+        ids, penalties = self._counts.ids, self._penalties()
+        return torch.cat([self._bias_ids, ids]), torch.cat([self._bias, penalties])
+
+    def _penalties(self) -> torch.Tensor:
+        """What is added for the tokens that were counted."""
+        return -self.sampling.presence_penalty - self.sampling.frequency_penalty * self._counts.times
 
     def forbidden(self) -> tuple[int, ...]:
         """Ids that must not be chosen now."""
@@ -65,7 +91,7 @@ class RowSampler:
 def edited(logits: torch.Tensor, rows: Sequence[RowSampler]) -> torch.Tensor:
     """`logits` [rows, vocab] with every row's edits; the given tensor itself if there are none."""
     repeated = [(i, ids) for i, row in enumerate(rows) if (ids := row.repeated()) is not None]
-    added = [(i, token_id, value) for i, row in enumerate(rows) for token_id, value in row.additions()]
+    added = [(i, *additions) for i, row in enumerate(rows) if (additions := row.additions()) is not None]
     forbidden = [(i, token_id) for i, row in enumerate(rows) for token_id in row.forbidden()]
     if not (repeated or added or forbidden):
         return logits
@@ -73,20 +99,24 @@ def edited(logits: torch.Tensor, rows: Sequence[RowSampler]) -> torch.Tensor:
     if repeated:
         _penalise(scores, repeated, [row.sampling.repetition_penalty for row in rows])
     if added:
-        where = _columns(scores, [(i, token_id) for i, token_id, _ in added])
-        scores.index_put_(where, scores.new_tensor([value for *_, value in added]), accumulate=True)
+        where = _where(scores, [(i, ids) for i, ids, _ in added])
+        values = torch.cat([values for *_, values in added])
+        scores.index_put_(where, values.to(scores.device, scores.dtype), accumulate=True)
     if forbidden:
         scores[_columns(scores, forbidden)] = -torch.inf
     return scores
 
 
 def _penalise(scores: torch.Tensor, repeated: list[tuple[int, torch.Tensor]], penalties: list[float]) -> None:
-    row = torch.cat([torch.full_like(ids, i) for i, ids in repeated]).to(scores.device)
-    column = torch.cat([ids for _, ids in repeated]).to(scores.device)
-    where = (row, column)
-    penalty = scores.new_tensor(penalties)[row]
+    where = _where(scores, repeated)
+    penalty = scores.new_tensor(penalties)[where[0]]
     old = scores[where]
     scores[where] = torch.where(old < 0, old * penalty, old / penalty)
+
+
+def _where(scores: torch.Tensor, places: list[tuple[int, torch.Tensor]]) -> tuple[torch.Tensor, torch.Tensor]:
+    row = torch.cat([torch.full_like(ids, i) for i, ids in places]).to(scores.device)
+    return row, torch.cat([ids for _, ids in places]).to(scores.device)
 
 
 def _columns(scores: torch.Tensor, places: list[tuple[int, int]]) -> tuple[torch.Tensor, torch.Tensor]:

@@ -12,6 +12,8 @@ import torch
 
 SHORTEST = 16  # tokens; fewer are computed as fast as they are found
 
+MOST = 512  # beginnings; each is looked at for every prompt, and of a small model very many would fit
+
 LayerStates = Sequence[tuple[torch.Tensor, torch.Tensor]]  # keys and values [1, heads, tokens, size] of each layer
 
 
@@ -39,7 +41,7 @@ class Beginning:
 
 
 class PrefixStore:
-    """Keeps what was used last, as much as fits into `limit` bytes."""
+    """Keeps what was used last, as much as fits into `limit` bytes, and at most `MOST` beginnings."""
 
     def __init__(self, limit: int) -> None:
         self._limit = limit
@@ -60,7 +62,7 @@ class PrefixStore:
             self._drop(each)
         self._kept[new.tokens] = new
         self.size += new.size()
-        while self.size > self._limit:
+        while self.size > self._limit or len(self._kept) > MOST:
             self._drop(next(iter(self._kept)))
 
     def find(self, tokens: Sequence[int]) -> Beginning | None:

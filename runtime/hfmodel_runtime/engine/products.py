@@ -2,7 +2,7 @@
 
 oneDNN can multiply by weights that lie in blocks as it reads them. How much faster that is than by rows depends on the
 processor and on the shape, so the first weight of each shape is tried both ways. Weights take their new form a few at a
-time, between steps: a model that wakes up gives its first token before that.
+time, while nobody needs the engine, else between steps: a model that wakes up gives its first token before that.
 """
 
 import math
@@ -56,8 +56,8 @@ class Products:
         self._faster: dict[torch.Size, bool] = {}
         self._room = int(_SHARE * available_host_memory()) if places else 0
 
-    def advance(self) -> None:
-        """Give the next few weights their new form."""
+    def advance(self) -> bool:
+        """Give the next few weights their new form. Whether any are left."""
         done = 0
         while self._waiting and done < _PIECE:
             parent, name = self._waiting.popleft()
@@ -65,6 +65,7 @@ class Products:
             if size <= self._room and self._replace(parent, name):
                 self._room -= size
                 done += size
+        return bool(self._waiting)
 
     def _replace(self, parent: nn.Module, name: str) -> bool:
         """Whether blocks are faster for this layer; if so it has them now."""

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Protocol
 
-from hfmodel_api.wire import RuntimeInfo
+from hfmodel_api.wire import RuntimeInfo, Stage
 
 
 class FinishReason(StrEnum):
@@ -203,3 +203,6 @@ class LoadOptions:
     threads: int | None = None  # None: what the cgroup allows
     trust_remote_code: bool = False
     allow_pickle: bool = False
+    reached: Callable[[Stage], None] = lambda _: (
+        None
+    )  # called when loading has passed a stage, in the thread that loads

@@ -59,10 +59,19 @@ class Runner:
         return bool(self._waiting or self._running or self._starting)
 
     @property
+    def waiting(self) -> bool:
+        """Whether a sequence waits for a place."""
+        return bool(self._waiting)
+
+    @property
     def active(self) -> int:
         """Sequences that have a place: running or being prefilled. May be asked from any thread."""
         # In this order: a sequence that starts to run meanwhile is in the second if it is no longer in the first.
         return len({id(sequence) for sequence in (*self._starting, *self._running)})
+
+    def improve(self) -> bool:
+        """As `RowBatch.improve`; call it while the runner is not busy."""
+        return self._batch.improve()
 
     def add(self, sequence: Sequence) -> None:
         if sequence.refusal is not None:

@@ -59,7 +59,7 @@ def sample(logits: torch.Tensor, rows: Sequence[RowSampler]) -> list[Choice | No
 def scaled(scores: torch.Tensor, rows: Sequence[RowSampler]) -> torch.Tensor:
     """Scores by temperature, the likeliest of each row at 0, so that no temperature overflows."""
     temperature = scores.new_tensor([max(row.sampling.temperature, _COLDEST) for row in rows]).unsqueeze(-1)
-    return (scores - scores.amax(dim=-1, keepdim=True)) / temperature
+    return (scores - scores.amax(dim=-1, keepdim=True)).div_(temperature)
 
 
 def kept(scores: torch.Tensor, rows: Sequence[RowSampler], *, width: int) -> Kept:
@@ -76,7 +76,8 @@ def kept(scores: torch.Tensor, rows: Sequence[RowSampler], *, width: int) -> Kep
     keep = ~bounded.unsqueeze(-1) | (values >= last)  # as transformers, ties with the k-th stay
     everything = values.masked_fill(~keep, -torch.inf).logsumexp(dim=-1)
     if not bool(bounded.all()):
-        everything = torch.where(bounded, everything, scaled(scores, rows).logsumexp(dim=-1))
+        # The likeliest is at 0, so nothing overflows; in place, because a vocabulary's worth of memory costs time.
+        everything = torch.where(bounded, everything, scaled(scores, rows).exp_().sum(dim=-1).log_())
     probabilities = (values - everything.unsqueeze(-1)).exp().masked_fill(~keep, 0.0)
     before = probabilities.cumsum(dim=-1) - probabilities
     keep &= (before < top_p.unsqueeze(-1)) | (top_p >= 1).unsqueeze(-1)
@@ -101,7 +102,7 @@ def _likeliest(scores: torch.Tensor, _: Sequence[RowSampler]) -> torch.Tensor:
 
 
 def _draw_plain(scores: torch.Tensor, rows: Sequence[RowSampler]) -> torch.Tensor:
-    weights = scaled(scores, rows).exp()
+    weights = scaled(scores, rows).exp_()
     return _read_off(weights, _uniforms(rows, weights)).squeeze(-1)
 
 

@@ -107,6 +107,9 @@ class Seq2SeqBatch:
         )
         return cast("torch.Tensor", output.logits[:, -1])
 
+    def improve(self) -> bool:
+        return False
+
     def keep(self, rows: Sequence[int]) -> None:
         if not rows or self._encoded is None:
             self.clear()

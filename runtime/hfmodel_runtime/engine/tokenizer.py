@@ -1,5 +1,6 @@
 """`Tokenizer` over transformers' AutoTokenizer."""
 
+import re
 import threading
 from collections.abc import Sequence
 from typing import Any
@@ -14,6 +15,9 @@ from hfmodel_runtime.engine.chat import (
     plain_prompt,
 )
 from hfmodel_runtime.engine.protocol import ChatMessage
+
+# How tokenizers write the bytes of characters that have no token of their own.
+_BYTE_TOKEN = re.compile(r"<0x[0-9A-F]{2}>")
 
 
 class ModelTokenizer:
@@ -33,6 +37,9 @@ class ModelTokenizer:
         self._size = len(tokenizer)
         added = tokenizer.added_tokens_decoder.items()
         self.special_ids = frozenset(tokenizer.all_special_ids) | {token_id for token_id, t in added if t.special}
+        self.byte_ids = frozenset(
+            token_id for token, token_id in tokenizer.get_vocab().items() if _BYTE_TOKEN.fullmatch(token)
+        )
         self._format = choose_format(
             has_template=bool(tokenizer.chat_template),
             seq2seq=seq2seq,

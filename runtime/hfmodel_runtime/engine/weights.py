@@ -13,6 +13,7 @@ from hfmodel_api.status import Reason
 from hfmodel_runtime.engine.architecture import architecture_name, auto_class
 from hfmodel_runtime.engine.directory import WeightFiles
 from hfmodel_runtime.engine.failures import LoadFailure
+from hfmodel_runtime.engine.imports import without_dynamo
 from hfmodel_runtime.engine.quantization import Quantization
 
 logger = logging.getLogger(__name__)
@@ -36,7 +37,7 @@ def load_model(
     """
     name = architecture_name(config.to_dict())
     transformers_logging.disable_progress_bar()
-    with _explained(name, device):
+    with _explained(name, device), without_dynamo(), _without_values():
         model, found = auto_class(config).from_pretrained(
             files.paths[0].parent,
             config=config,
@@ -73,6 +74,24 @@ def _explained(name: str, device: torch.device) -> Iterator[None]:
     except Exception as error:
         # What a config makes of a model class can fail in any way.
         raise LoadFailure(Reason.CONFIG_INVALID, f"transformers cannot build {name}: {error}") from error
+
+
+@contextmanager
+def _without_values() -> Iterator[None]:
+    """No random values for weights without memory, which is what a model is built with before its files are mapped:
+    there is nowhere to put them, and what torch imports for them takes half a second.
+    """
+    torch_init: Any = torch.nn.init
+    fill = torch_init._no_grad_normal_
+
+    def filled(tensor: torch.Tensor, *arguments: Any) -> Any:
+        return tensor if tensor.is_meta else fill(tensor, *arguments)
+
+    torch_init._no_grad_normal_ = filled
+    try:
+        yield
+    finally:
+        torch_init._no_grad_normal_ = fill
 
 
 def device_map(device: torch.device) -> Any:

@@ -337,3 +337,14 @@ def test_death_by_anything_unforeseen_is_noticed(start: Start, batch: ScriptedBa
     assert answers[0].wait().reason is FinishReason.ERROR
     engine._thread.join(60)
     assert not engine.alive
+
+
+def test_an_engine_that_nobody_needs_improves_itself_until_there_is_nothing_left(
+    batch: ScriptedBatch, start: Start
+) -> None:
+    batch.improvements = 3
+    engine = start()
+    assert batch.improved.wait(10)
+    assert batch.improvements == 0
+    [answer] = generate(engine, [(7,)], [Sampling(max_new_tokens=2, temperature=0)])
+    assert len(answer.token_ids) == 2

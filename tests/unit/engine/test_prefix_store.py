@@ -2,7 +2,7 @@
 
 import torch
 
-from hfmodel_runtime.engine.prefixes import SHORTEST, PrefixStore
+from hfmodel_runtime.engine.prefixes import MOST, SHORTEST, PrefixStore
 
 _BYTES = 8  # of a token's states, below
 
@@ -63,3 +63,10 @@ def test_only_what_is_new_long_enough_and_fits_is_wanted() -> None:
         count: store.wants(_tokens(count), bytes_per_token=_BYTES) for count in (SHORTEST - 1, 29, 30, 31, 100, 101)
     }
     assert wanted == {SHORTEST - 1: False, 29: False, 30: False, 31: True, 100: True, 101: False}
+
+
+def test_of_very_many_small_ones_the_last_used_stay() -> None:
+    store = _store(*(_tokens(20, first=1000 * number) for number in range(MOST + 1)), limit=2**40)
+    assert store.find(_tokens(20)) is None
+    assert store.find(_tokens(20, first=1000)) is not None
+    assert store.size == MOST * 20 * _BYTES

@@ -136,6 +136,13 @@ def test_repetition_penalty_is_that_of_transformers() -> None:
     assert torch.equal(changed[1], logits[1]), "another row's penalty"
 
 
+def test_what_a_bias_and_the_penalties_add_to_one_token_is_summed() -> None:
+    sampling = replace(_SAMPLING, presence_penalty=0.5, frequency_penalty=0.25, logit_bias=((3, 2.0), (7, 1.0)))
+    rows = [_row(_SAMPLING), _row(sampling, answer=(3, 4, 3))]
+    added = edited(torch.zeros(2, 10), rows)
+    assert added.tolist() == [[0.0] * 10, [0, 0, 0, 2 - 0.5 - 0.5, -0.75, 0, 0, 1, 0, 0]]
+
+
 def test_presence_and_frequency_count_the_answer_only() -> None:
     logits = _logits(1)
     row = _row(replace(_SAMPLING, presence_penalty=0.5, frequency_penalty=0.25), prompt=(1, 2), answer=(2, 3, 3))
