@@ -39,7 +39,13 @@ class ServeSettings:
     allow_pickle: bool = False
     drain_delay: float = 0.0
     drain_timeout: float = 300.0
+    max_connections: int = 4096
+    max_header_bytes: int = 32 * 2**10
+    max_headers: int = 100
+    header_timeout: float = 30.0
     max_body_bytes: int = 4 * 2**20
+    body_timeout: float = 60.0
+    stall_timeout: float = 120.0
     termination_log: Path | None = None
     log_level: str = "info"
 
@@ -163,7 +169,13 @@ _RULES: Final[dict[str, tuple[Callable[[Any], bool], str]]] = {
     "threads": _POSITIVE,
     "drain_delay": _SECONDS,
     "drain_timeout": _SECONDS,
+    "max_connections": _POSITIVE,
+    "max_header_bytes": _POSITIVE,
+    "max_headers": _POSITIVE,
+    "header_timeout": _SECONDS,
     "max_body_bytes": _POSITIVE,
+    "body_timeout": _SECONDS,
+    "stall_timeout": _SECONDS,
     "log_level": _one_of(LOG_LEVELS),
 }
 _HELP: Final = {
@@ -186,7 +198,13 @@ _HELP: Final = {
     "allow_pickle": "load pickled weights (.bin)",
     "drain_delay": "seconds to go on serving after SIGTERM while the news spreads",
     "drain_timeout": "seconds that running requests have to finish after that",
+    "max_connections": "open connections; fewer where the process may not open as many files",
+    "max_header_bytes": "of a request's line and headers",
+    "max_headers": "of a request",
+    "header_timeout": "seconds for all headers to arrive",
     "max_body_bytes": "largest request body",
+    "body_timeout": "seconds for the whole body to arrive",
+    "stall_timeout": "seconds after which a caller that takes nothing of its answer is dropped",
     "termination_log": "file for the reason, as JSON, why loading failed",
     "log_level": ", ".join(LOG_LEVELS),
 }

@@ -31,6 +31,7 @@ INFO = {
     "load_seconds": 1.5,
     "versions": {"python": "3.11", "torch": "2.13.0", "transformers": "5.23.0"},
     "cuda_devices": ["NVIDIA Test"],
+    "cuda_memory_bytes": [80 * 1024**3],
 }
 
 

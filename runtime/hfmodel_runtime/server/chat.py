@@ -29,7 +29,7 @@ def routes(model: ServedModel) -> list[Route]:
 
 async def _chat(model: ServedModel, request: Request) -> Response:
     model.check()
-    call = await read_call(ChatRequest, request, limit=model.settings.max_body_bytes)
+    call = await read_call(ChatRequest, request, model.settings)
     return await while_connected(request.receive, _answer(model, request, call))
 
 
@@ -48,7 +48,7 @@ async def _answer(model: ServedModel, request: Request, call: ChatRequest) -> Re
     generation = start(model, admitted, request, prompts=[prompt], sampling=[sampling], n=1)
     reply = partial(_reply, model, turns)
     if call.stream:
-        return await stream(_events(generation, reply), path=request.url.path)
+        return await stream(_events(generation, reply), model, request)
     return JSONResponse(reply((await generation.finished())[0]))
 
 

@@ -12,7 +12,7 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from hfmodel_api import wire
-from hfmodel_api.names import HEADER_REQUEST_ID
+from hfmodel_api.names import HEADER_REQUEST_ID, HEADER_TOKENS
 
 logger = logging.getLogger(__name__)
 
@@ -30,8 +30,15 @@ class Exchange:
     request_id: str
     prompt_tokens: int = 0
     answer_tokens: int = 0
+    sequences: int = 0  # how many answers there will be
+    first_token_seconds: float | None = None  # from submission: waiting for a place, and computing the prompt
     finish_reasons: list[str] = field(default_factory=list)
     undo: ExitStack = field(default_factory=ExitStack)
+
+    @property
+    def complete(self) -> bool:
+        """All its tokens are counted."""
+        return 0 < self.sequences == len(self.finish_reasons)
 
 
 def exchange_of(request: Request) -> Exchange:
@@ -60,8 +67,11 @@ class ExchangeMiddleware:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
-                header = (HEADER_REQUEST_ID.encode(), exchange.request_id.encode())
-                message = {**message, "headers": [*message["headers"], header]}
+                headers = [*message["headers"], (HEADER_REQUEST_ID.encode(), exchange.request_id.encode())]
+                if exchange.complete:
+                    counts = f"{exchange.prompt_tokens} {exchange.answer_tokens}"
+                    headers.append((HEADER_TOKENS.encode(), counts.encode()))
+                message = {**message, "headers": headers}
             await send(message)
 
         try:
@@ -93,6 +103,8 @@ def _log(scope: Scope, exchange: Exchange, *, status: int, seconds: float) -> No
     if exchange.prompt_tokens:
         fields["prompt_tokens"] = exchange.prompt_tokens
         fields["answer_tokens"] = exchange.answer_tokens
+        if exchange.first_token_seconds is not None:
+            fields["first_token"] = exchange.first_token_seconds
         fields["finish_reason"] = ",".join(exchange.finish_reasons) or "none"
     level = logging.DEBUG if scope["path"] in _QUIET else logging.INFO
     logger.log(level, "request", extra={"fields": fields})

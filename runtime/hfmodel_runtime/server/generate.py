@@ -27,7 +27,7 @@ def routes(model: ServedModel) -> list[Route]:
 
 async def _generate(model: ServedModel, request: Request) -> Response:
     model.check()
-    call = await read_call(GenerateRequest, request, limit=model.settings.max_body_bytes)
+    call = await read_call(GenerateRequest, request, model.settings)
     return await while_connected(request.receive, _answer(model, request, call))
 
 
@@ -42,7 +42,7 @@ async def _answer(model: ServedModel, request: Request, call: GenerateRequest) -
     generation = start(model, admitted, request, prompts=[prompt], sampling=[sampling], n=n)
     reply = partial(_reply, model, call, room, sampling)
     if call.stream:
-        return await stream(_events(generation, reply), path=request.url.path)
+        return await stream(_events(generation, reply), model, request)
     return JSONResponse(reply(await generation.finished()))
 
 

@@ -124,6 +124,8 @@ class Generation:
         metrics, now = self._model.metrics, time.perf_counter()
         if answer.last_token_at is None:
             metrics.first_token.observe(now - self._started)
+            if self._exchange.first_token_seconds is None:
+                self._exchange.first_token_seconds = now - self._started
         else:
             for _ in range(count):
                 metrics.inter_token.observe((now - answer.last_token_at) / count)
@@ -167,6 +169,7 @@ def start(
     generation = Generation(model, admitted.admission, exchange, sequences=len(sequences))
     _submit(generation, model, admitted.engine, sequences)
     exchange.undo.callback(generation.cancel)
+    exchange.sequences = len(sequences)
     exchange.prompt_tokens = sum(map(len, prompts))
     model.metrics.prompt_tokens.inc(exchange.prompt_tokens)
     return generation

@@ -13,6 +13,7 @@ from hfmodel_api.errors import InvalidRequest
 from hfmodel_api.validation import field_errors
 from hfmodel_runtime.lifecycle import State
 from hfmodel_runtime.server.body import read_body
+from hfmodel_runtime.server.gpus import with_gpu_memory
 from hfmodel_runtime.server.metrics import CONTENT_TYPE
 from hfmodel_runtime.server.model import ServedModel
 
@@ -44,7 +45,7 @@ async def _readyz(model: ServedModel, _request: Request) -> Response:
 
 
 async def _info(model: ServedModel, _request: Request) -> Response:
-    return JSONResponse(model.engine.info.model_dump(mode="json"))
+    return JSONResponse(with_gpu_memory(model.engine.info).model_dump(mode="json"))
 
 
 async def _metrics(model: ServedModel, _request: Request) -> Response:
@@ -52,11 +53,11 @@ async def _metrics(model: ServedModel, _request: Request) -> Response:
 
 
 async def _activity(model: ServedModel, _request: Request) -> Response:
-    return JSONResponse(model.activity().model_dump())
+    return JSONResponse(model.activity().model_dump(mode="json"))
 
 
 async def _retire(model: ServedModel, request: Request) -> Response:
-    body = await read_body(request, limit=model.settings.max_body_bytes)
+    body = await read_body(request, model.settings)
     try:
         wanted = wire.RetireRequest.model_validate_json(body or b"{}")
     except ValidationError as error:
@@ -65,4 +66,4 @@ async def _retire(model: ServedModel, request: Request) -> Response:
     _ = model.state  # an engine that died is noticed before the question, not after
     if model.lifecycle.retire(idle_for=wanted.idle_for_seconds):
         return JSONResponse({"retired": True})
-    return JSONResponse(model.activity().model_dump(), status_code=HTTPStatus.CONFLICT)
+    return JSONResponse(model.activity().model_dump(mode="json"), status_code=HTTPStatus.CONFLICT)

@@ -1,5 +1,6 @@
 """The listening socket and the HTTP server on it."""
 
+import asyncio
 import socket
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
@@ -8,10 +9,20 @@ from typing import Final
 import uvicorn
 from starlette.types import ASGIApp
 
+from hfmodel_api.connections import (
+    ConnectionLimits,
+    affordable_connections,
+    limited,
+    look_over,
+    watch_for_dead_peers,
+)
+from hfmodel_runtime.settings import ServeSettings
+
 _BACKLOG: Final = 2048
 # Longer than any pool in front keeps an unused connection, so that it is never this end that closes one first.
 _KEEP_ALIVE_SECONDS: Final = 620
 _CLOSING_SECONDS: Final = 5
+_TICKS_A_SECOND: Final = 10  # of uvicorn
 
 
 def listen(host: str, port: int) -> socket.socket:
@@ -24,13 +35,26 @@ def listen(host: str, port: int) -> socket.socket:
     return socket.create_server((host, port), family=family, backlog=_BACKLOG)
 
 
+def connection_limits(settings: ServeSettings, *, refused: Callable[[str], None]) -> ConnectionLimits:
+    """`settings`, within what this process may open."""
+    return ConnectionLimits(
+        max_connections=affordable_connections(settings.max_connections, files_each=1),
+        max_header_bytes=settings.max_header_bytes,
+        max_headers=settings.max_headers,
+        header_timeout=settings.header_timeout,
+        stall_timeout=settings.stall_timeout,
+        refused=refused,
+    )
+
+
 class HttpServer(uvicorn.Server):
     """uvicorn without its signal handlers: they close the listener at once, and we have promises to keep first."""
 
-    def __init__(self, app: ASGIApp, *, on_started: Callable[[], None]) -> None:
+    def __init__(self, app: ASGIApp, *, limits: ConnectionLimits, on_started: Callable[[], None]) -> None:
         super().__init__(
             uvicorn.Config(
                 app,
+                http=limited(limits),
                 log_config=None,
                 access_log=False,
                 lifespan="off",
@@ -48,5 +72,12 @@ class HttpServer(uvicorn.Server):
         yield
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        for listener in sockets or ():
+            watch_for_dead_peers(listener)
         await super().startup(sockets=sockets)
         self._on_started()
+
+    async def on_tick(self, counter: int) -> bool:
+        if counter % _TICKS_A_SECOND == 0:
+            look_over(self.server_state.connections, asyncio.get_running_loop().time())
+        return await super().on_tick(counter)

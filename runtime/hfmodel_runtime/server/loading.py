@@ -4,7 +4,7 @@ import logging
 from collections.abc import Callable
 
 from hfmodel_api.status import Reason
-from hfmodel_api.wire import Failure
+from hfmodel_api.wire import Failure, Stage
 from hfmodel_runtime.engine.protocol import Engine, LoadOptions
 from hfmodel_runtime.settings import ServeSettings
 
@@ -15,8 +15,12 @@ LoadEngine = Callable[[LoadOptions], Engine]
 
 def load_engine(options: LoadOptions) -> Engine:
     """The engine for `options`. Imports torch: seconds, so not before the port is open, and not on the event loop."""
+    from hfmodel_runtime.engine.imports import import_engine
+
+    import_engine()
     from hfmodel_runtime.engine.loader import load_engine as load
 
+    options.reached(Stage.IMPORTS)
     return load(options)
 
 

@@ -14,7 +14,7 @@ from prometheus_client import (
 )
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
 
-from hfmodel_api.wire import Activity
+from hfmodel_api.wire import Activity, Start
 
 PREFIX: Final = "hfmodel_runtime_"
 CONTENT_TYPE: Final = CONTENT_TYPE_LATEST
@@ -40,6 +40,9 @@ class Metrics:
         gauge("requests_waiting", "Requests waiting for a place in the batch", lambda: activity().queued)
         gauge("idle_seconds", "Seconds since the last request ended", lambda: activity().idle_seconds)
         self.load_seconds = Gauge(PREFIX + "load_seconds", "Seconds that loading the model took", registry=registry)
+        self._start_seconds = Gauge(
+            PREFIX + "start_seconds", "Seconds that each stage of the start took", ["stage"], registry=registry
+        )
         self.prompt_tokens = Counter(PREFIX + "prompt_tokens", "Prompt tokens taken in", registry=registry)
         self.generation_tokens = Counter(PREFIX + "generation_tokens", "Tokens generated", registry=registry)
         self.sequences = Counter(
@@ -69,6 +72,11 @@ class Metrics:
             buckets=_REQUEST_SECONDS,
             registry=registry,
         )
+
+    def started(self, start: Start) -> None:
+        """The process is ready, by these stages."""
+        for stage, seconds in start.stages.items():
+            self._start_seconds.labels(stage).set(seconds)
 
     def render(self) -> bytes:
         """In Prometheus' text format."""

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from starlette.requests import Request
 
 from hfmodel_api.errors import ModelNotFound, NotReady
-from hfmodel_api.wire import Activity
+from hfmodel_api.wire import Activity, Start
 from hfmodel_runtime.engine.protocol import Engine
 from hfmodel_runtime.lifecycle import Admission, Event, Lifecycle, State
 from hfmodel_runtime.server.exchange import exchange_of
@@ -37,10 +37,14 @@ class ServedModel:
         self.mailbox = Mailbox(loop)
         self.metrics = Metrics(activity=self.activity)
         self._engine: Engine | None = None
+        self._start: Start | None = None
 
-    def loaded(self, engine: Engine) -> None:
-        """From now on, requests are served."""
+    def loaded(self, engine: Engine, start: Start | None = None) -> None:
+        """From now on, requests are served; `start` is how it came to that, where that is known."""
         self._engine = engine
+        self._start = start
+        if start is not None:
+            self.metrics.started(start)
         self.metrics.load_seconds.set(engine.info.load_seconds)
         self.lifecycle.apply(Event.LOADED)
 
@@ -64,7 +68,7 @@ class ServedModel:
 
     def activity(self) -> Activity:
         queued = 0 if self._engine is None else self._engine.load().queued
-        return self.lifecycle.activity(sequences_queued=queued)
+        return self.lifecycle.activity(sequences_queued=queued).model_copy(update={"start": self._start})
 
     def check(self) -> None:
         """Raises NotReady if `admit` would now: asked before a body is read."""

@@ -28,7 +28,7 @@ def routes(model: ServedModel) -> list[Route]:
 
 async def _chat_completions(model: ServedModel, request: Request) -> Response:
     model.check()
-    call = await read_call(ChatCompletionRequest, request, limit=model.settings.max_body_bytes)
+    call = await read_call(ChatCompletionRequest, request, model.settings)
     model.answers_to(call.model)
     return await while_connected(request.receive, _answer(model, request, call))
 
@@ -47,7 +47,7 @@ async def _answer(model: ServedModel, request: Request, call: ChatCompletionRequ
     generation = start(model, admitted, request, prompts=[prompt], sampling=[sampling], n=call.n)
     if call.stream:
         chunks = _Chunks(call, Envelope("chatcmpl", "chat.completion.chunk", model.settings.model_id))
-        return await stream(chunks.events(generation, prompt_tokens=len(prompt)), path=request.url.path)
+        return await stream(chunks.events(generation, prompt_tokens=len(prompt)), model, request)
     answers = await generation.finished()
     envelope = Envelope("chatcmpl", "chat.completion", model.settings.model_id)
     choices = [_choice(call, index, answer) for index, answer in enumerate(answers)]

@@ -37,7 +37,7 @@ def routes(model: ServedModel) -> list[Route]:
 
 async def _completions(model: ServedModel, request: Request) -> Response:
     model.check()
-    call = await read_call(CompletionRequest, request, limit=model.settings.max_body_bytes)
+    call = await read_call(CompletionRequest, request, model.settings)
     model.answers_to(call.model)
     if call.echo and call.logprobs is not None:
         raise InvalidRequest("echo together with logprobs is not supported by this server", param="echo")
@@ -54,7 +54,7 @@ async def _answer(model: ServedModel, request: Request, call: CompletionRequest)
     prompt_tokens = sum(len(prompt.tokens) for prompt in prompts)
     completion = _Completion(call, prompts, Envelope("cmpl", "text_completion", model.settings.model_id))
     if call.stream:
-        return await stream(completion.events(generation, prompt_tokens=prompt_tokens), path=request.url.path)
+        return await stream(completion.events(generation, prompt_tokens=prompt_tokens), model, request)
     return JSONResponse(completion.whole(await generation.finished(), prompt_tokens=prompt_tokens))
 
 

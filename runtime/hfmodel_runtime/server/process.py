@@ -4,18 +4,20 @@ import asyncio
 import logging
 import socket
 from collections.abc import Coroutine
+from dataclasses import replace
 from functools import partial
 from typing import Any, Final
 
-from hfmodel_api.wire import Failure
-from hfmodel_runtime.engine.protocol import Engine
+from hfmodel_api.wire import Failure, Stage
+from hfmodel_runtime.engine.protocol import Engine, LoadOptions
 from hfmodel_runtime.lifecycle import Event, Lifecycle, State
 from hfmodel_runtime.server.app import create_app
-from hfmodel_runtime.server.listening import HttpServer
+from hfmodel_runtime.server.listening import HttpServer, connection_limits
 from hfmodel_runtime.server.loading import LoadEngine, failure_of, load_options
 from hfmodel_runtime.server.model import ServedModel
 from hfmodel_runtime.server.threads import in_daemon_thread
 from hfmodel_runtime.settings import ServeSettings
+from hfmodel_runtime.timeline import of_this_process
 
 logger = logging.getLogger(__name__)
 
@@ -31,15 +33,21 @@ class ServingProcess:
         self._listener = listener
         self._load = load
         self._lifecycle = Lifecycle()
+        self._timeline = of_this_process()
         self._model = ServedModel(settings, self._lifecycle, loop=asyncio.get_running_loop())
         self._engine: Engine | None = None
         self._started = asyncio.Event()
         self._stopping = asyncio.Event()
         self._forced = asyncio.Event()
-        self._server = HttpServer(create_app(self._model), on_started=self._started.set)
+        limits = connection_limits(settings, refused=lambda code: self._model.metrics.refused.labels(code).inc())
+        self._server = HttpServer(create_app(self._model), limits=limits, on_started=self._started.set)
 
     def stop(self) -> None:
-        """End: the first time in good order, the second time at once."""
+        """End in good order. Again is harmless: a kubelet that was restarted says the same once more."""
+        self._stopping.set()
+
+    def interrupt(self) -> None:
+        """End: the first time in good order, after that at once."""
         if self._stopping.is_set():
             logger.warning("told to stop again: stopping at once")
             self._server.force_exit = True
@@ -53,6 +61,7 @@ class ServingProcess:
         serving.add_done_callback(lambda _: self._stopping.set())
         try:
             await _first(self._started.wait(), self._stopping.wait())
+            self._timeline.reached(Stage.PORT)
             failure = await self._load_unless_stopped()
             if failure is None:
                 await self._stopping.wait()
@@ -64,7 +73,7 @@ class ServingProcess:
         return failure
 
     async def _load_unless_stopped(self) -> Failure | None:
-        loading = in_daemon_thread(partial(self._load, load_options(self._settings)), name="load")
+        loading = in_daemon_thread(partial(self._load, self._load_options()), name="load")
         await _first(asyncio.wait({loading}), self._stopping.wait())
         if not loading.done():
             loading.cancel()
@@ -73,9 +82,13 @@ class ServingProcess:
             self._engine = loading.result()
         except Exception as error:  # noqa: BLE001 - whatever a loader raises is a reason not to serve
             return failure_of(error)
-        self._model.loaded(self._engine)
+        self._timeline.reached(Stage.WARM_UP)
+        self._model.loaded(self._engine, self._timeline.start())
         self._log_ready(self._engine)
         return None
+
+    def _load_options(self) -> LoadOptions:
+        return replace(load_options(self._settings), reached=self._timeline.reached)
 
     def _log_ready(self, engine: Engine) -> None:
         info = engine.info
@@ -88,6 +101,7 @@ class ServingProcess:
             "load_seconds": info.load_seconds,
         }
         logger.info("ready", extra={"fields": fields})
+        logger.info("started", extra={"fields": self._timeline.start().stages})
 
     async def _leave(self) -> None:
         logger.info("told to stop", extra={"fields": {"in_flight": self._lifecycle.in_flight}})

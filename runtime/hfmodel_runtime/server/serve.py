@@ -54,8 +54,8 @@ def serve(settings: ServeSettings, *, sock: socket.socket | None = None) -> int:
 async def _run(settings: ServeSettings, listener: socket.socket) -> Failure | None:
     process = ServingProcess(settings, listener, load=load_engine)
     loop = asyncio.get_running_loop()
-    for number in _STOP_SIGNALS:
-        loop.add_signal_handler(number, process.stop)
+    loop.add_signal_handler(signal.SIGTERM, process.stop)
+    loop.add_signal_handler(signal.SIGINT, process.interrupt)
     try:
         return await process.run()
     finally:

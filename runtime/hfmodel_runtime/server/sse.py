@@ -16,8 +16,6 @@ DONE: Final = b"data: [DONE]\n\n"
 PING: Final = b": ping\n\n"
 # Silence after which a comment is sent, so that nobody between here and the caller gives up on the connection.
 PING_SECONDS: Final = 15.0
-# A caller that reads nothing for this long holds a place that others wait for.
-_STALLED_SECONDS: Final = 120.0
 
 
 def event(data: Any) -> bytes:
@@ -26,12 +24,17 @@ def event(data: Any) -> bytes:
 
 
 class EventStream(Response):
-    """Sends what `chunks` yields as it comes; closes `chunks` when the caller goes away."""
+    """Sends what `chunks` yields as it comes; closes `chunks` when the caller goes away.
+
+    Args:
+        stall_timeout: a caller that reads nothing for so many seconds is dropped; others wait for its place.
+    """
 
     media_type = "text/event-stream"
 
-    def __init__(self, chunks: AsyncGenerator[bytes]) -> None:
+    def __init__(self, chunks: AsyncGenerator[bytes], *, stall_timeout: float) -> None:
         self._chunks = chunks
+        self._stall_timeout = stall_timeout
         self.status_code = 200
         self.background = None
         # X-Accel-Buffering: nginx would otherwise collect the tokens before it passes them on.
@@ -45,7 +48,7 @@ class EventStream(Response):
         async with aclosing(self._chunks) as chunks:
             async for chunk in chunks:
                 try:
-                    async with asyncio.timeout(_STALLED_SECONDS):
+                    async with asyncio.timeout(self._stall_timeout):
                         await send({"type": "http.response.body", "body": chunk, "more_body": True})
                 except TimeoutError:
                     raise ClientDisconnect from None

@@ -4,24 +4,29 @@ import logging
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
 
+from starlette.requests import Request
+
 from hfmodel_api.errors import RequestError
+from hfmodel_runtime.server.exchange import exchange_of
+from hfmodel_runtime.server.model import ServedModel
 from hfmodel_runtime.server.sse import EventStream, event
 
 logger = logging.getLogger(__name__)
 
 
-async def stream(chunks: AsyncGenerator[bytes], *, path: str) -> EventStream:
-    """`chunks` as an answer to `path`, once there is a first one; errors raised before that are the caller's."""
+async def stream(chunks: AsyncGenerator[bytes], model: ServedModel, request: Request) -> EventStream:
+    """`chunks` as the answer to `request`, once there is a first one; errors raised before that are the caller's."""
     first = await anext(chunks)
-    return EventStream(_guarded(first, chunks, path=path))
+    return EventStream(_guarded(first, chunks, request), stall_timeout=model.settings.stall_timeout)
 
 
-async def _guarded(first: bytes, rest: AsyncGenerator[bytes], *, path: str) -> AsyncGenerator[bytes]:
+async def _guarded(first: bytes, rest: AsyncGenerator[bytes], request: Request) -> AsyncGenerator[bytes]:
     async with aclosing(rest):
         yield first
         try:
             async for chunk in rest:
                 yield chunk
         except RequestError as error:
-            logger.warning("a stream failed after it had begun: %s", error)
-            yield event(error.body(path))
+            fields = {"request_id": exchange_of(request).request_id}
+            logger.warning("a stream failed after it had begun: %s", error, extra={"fields": fields})
+            yield event(error.body(request.url.path))

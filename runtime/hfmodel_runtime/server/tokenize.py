@@ -20,7 +20,7 @@ def routes(model: ServedModel) -> list[Route]:
 
 async def _tokenize(model: ServedModel, request: Request) -> Response:
     model.check()
-    call = await read_call(TokenizeRequest, request, limit=model.settings.max_body_bytes)
+    call = await read_call(TokenizeRequest, request, model.settings)
     return await while_connected(request.receive, _answer(model, request, call))
 
 

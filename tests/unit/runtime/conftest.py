@@ -9,7 +9,7 @@ import pytest
 
 from hfmodel_runtime.lifecycle import Lifecycle
 from hfmodel_runtime.server.app import create_app
-from hfmodel_runtime.server.listening import HttpServer, listen
+from hfmodel_runtime.server.listening import HttpServer, connection_limits, listen
 from hfmodel_runtime.server.model import ServedModel
 from hfmodel_runtime.settings import ServeSettings
 from support.fake_clock import FakeClock
@@ -68,7 +68,8 @@ async def live_client(model: ServedModel) -> AsyncIterator[httpx.AsyncClient]:
     """A client of the same application on a real port."""
     listener = listen("127.0.0.1", 0)
     started = asyncio.Event()
-    server = HttpServer(create_app(model), on_started=started.set)
+    limits = connection_limits(model.settings, refused=lambda code: model.metrics.refused.labels(code).inc())
+    server = HttpServer(create_app(model), limits=limits, on_started=started.set)
     serving = asyncio.create_task(server.serve(sockets=[listener]))
     await started.wait()
     async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{listener.getsockname()[1]}", timeout=10) as client:

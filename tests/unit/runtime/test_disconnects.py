@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import httpx
@@ -128,12 +129,9 @@ async def test_silence_is_filled_with_comments(
 
 
 async def test_a_caller_that_stops_reading_is_let_go(
-    live_client: httpx.AsyncClient,
-    engine: FakeEngine,
-    until_idle: UntilIdle,
-    monkeypatch: pytest.MonkeyPatch,
+    live_client: httpx.AsyncClient, model: ServedModel, engine: FakeEngine, until_idle: UntilIdle
 ) -> None:
-    monkeypatch.setattr("hfmodel_runtime.server.sse._STALLED_SECONDS", 0.05)
+    model.settings = replace(model.settings, stall_timeout=0.05)
     engine.script = lambda _: ["x" * 1_000_000] * 20
     body = b'{"text": "x", "stream": true}'
     _, writer = await asyncio.open_connection(live_client.base_url.host, live_client.base_url.port, limit=1)

@@ -1,9 +1,11 @@
 """Alive, ready, busy, described, retired: what a serving process says about itself."""
 
 import asyncio
+from types import SimpleNamespace
 
 import httpx
 import pytest
+import torch
 
 from hfmodel_api.names import HEADER_REFUSED
 from hfmodel_api.wire import RETIREMENT_SECONDS, Activity, RuntimeInfo
@@ -30,6 +32,20 @@ async def test_a_loaded_process_is_ready_and_describes_itself(client: httpx.Asyn
     assert (ready.status_code, ready.json()) == (200, {"status": "ready"})
     info = await client.get("/info")
     assert RuntimeInfo.model_validate_json(info.content) == engine.info
+
+
+async def test_the_memory_of_its_gpus_is_told(
+    client: httpx.AsyncClient, engine: FakeEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sizes = [80 * 2**30, 40 * 2**30]
+    monkeypatch.setattr(torch.cuda, "get_device_properties", lambda index: SimpleNamespace(total_memory=sizes[index]))
+    engine.info = engine.info.model_copy(update={"device": "cuda", "cuda_devices": ("A100", "A40")})
+    assert (await client.get("/info")).json()["cuda_memory_bytes"] == sizes
+
+
+async def test_without_a_gpu_cuda_is_left_alone(client: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "get_device_properties", None)
+    assert (await client.get("/info")).json()["cuda_memory_bytes"] == []
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ from typing import Any
 import httpx
 import pytest
 
-from hfmodel_api.names import HEADER_REFUSED, HEADER_REQUEST_ID
+from hfmodel_api.names import HEADER_REFUSED, HEADER_REQUEST_ID, HEADER_TOKENS
 from hfmodel_runtime.server.model import ServedModel
 from support.fake_engine import FakeEngine, FakeTokenizer
 
@@ -170,7 +170,7 @@ async def test_one_log_line_a_request_and_never_its_text(
     await client.get("/healthz")
     (record,) = [record for record in caplog.records if record.message == "request"]
     fields = record.__dict__["fields"]
-    assert fields.pop("seconds") >= 0
+    assert fields.pop("seconds") >= fields.pop("first_token") >= 0
     assert fields == {
         "request_id": "abc",
         "method": "POST",
@@ -181,6 +181,24 @@ async def test_one_log_line_a_request_and_never_its_text(
         "finish_reason": "stop",
     }
     assert not any(word in caplog.text for word in ("the-answer", "the-question", "the-key"))
+
+
+@pytest.mark.parametrize("path", [path for path in CALLS if path != "/tokenize"])
+async def test_a_whole_answer_says_how_many_tokens_it_took(
+    client: httpx.AsyncClient, engine: FakeEngine, path: str
+) -> None:
+    engine.script = lambda _: ["one", "two"]
+    response = await client.post(path, json=CALLS[path])
+    prompt, answer = map(int, response.headers[HEADER_TOKENS].split(" "))
+    assert (prompt, answer) == (len(engine.requests[0].prompt), 3)
+
+
+async def test_what_has_no_tokens_and_a_stream_that_begins_do_not_say_how_many(
+    client: httpx.AsyncClient, engine: FakeEngine
+) -> None:
+    engine.script = lambda _: ["x"] * 50
+    assert HEADER_TOKENS not in (await client.get("/v1/models")).headers
+    assert HEADER_TOKENS not in (await client.post("/generate", json={"text": ""} | {"top_p": 9})).headers
 
 
 async def test_an_engine_that_dies_unnoticed_refuses_and_is_noticed(

@@ -126,7 +126,7 @@ async def test_told_to_stop_it_is_not_ready_and_serves_on_while_the_news_spreads
     await started.until_ready("draining")
     late = await started.client.post("/generate", json={"text": "late: "})
     assert late.json()["generated_text"] == ["late: Hello, world"]
-    started.process.stop()
+    started.process.interrupt()
     assert await started.running is None
 
 
@@ -166,14 +166,28 @@ async def test_what_outlasts_the_drain_timeout_is_told_so(start: Start, engine: 
     assert await started.running is None
 
 
-async def test_stopping_twice_ends_at_once(start: Start, engine: FakeEngine) -> None:
+async def test_told_to_stop_twice_it_still_finishes_what_runs(start: Start, engine: FakeEngine) -> None:
+    engine.pause()
+    started = start(lambda _: engine, drain_timeout=1000.0)
+    await started.until_ready()
+    request = asyncio.create_task(started.client.post("/generate", json={"text": "x: "}))
+    await asyncio.to_thread(engine.wait_for_sequences, 1)
+    started.process.stop()
+    await started.until_ready("draining")
+    started.process.stop()
+    engine.resume()
+    assert (await request).json()["generated_text"] == ["x: Hello, world"]
+    assert await started.running is None
+
+
+async def test_a_second_interrupt_ends_it_at_once(start: Start, engine: FakeEngine) -> None:
     engine.pause()
     started = start(lambda _: engine, drain_timeout=1000.0)
     await started.until_ready()
     request = asyncio.create_task(started.client.post("/generate", json={"text": "x"}))
     await asyncio.to_thread(engine.wait_for_sequences, 1)
     started.process.stop()
-    started.process.stop()
+    started.process.interrupt()
     assert await started.running is None
     request.cancel()
     await asyncio.gather(request, return_exceptions=True)
