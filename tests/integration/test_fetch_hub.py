@@ -194,6 +194,20 @@ def test_a_hub_that_stumbles_is_asked_again(cache: Path, path: str, status: int)
         get(hub, cache)
 
 
+@pytest.mark.parametrize(
+    "asks", [{"retry-after": "1"}, {"ratelimit": '"resolvers";r=0;t=1'}], ids=["Retry-After", "RateLimit"]
+)
+@pytest.mark.parametrize("path", ["/resolve/{commit}/config.json", "/revision/main"], ids=["a file", "the API"])
+def test_a_hub_that_asks_to_wait_is_given_the_time(cache: Path, path: str, asks: dict[str, str]) -> None:
+    repo = HubRepo(files=tiny_model())
+    path = path.format(commit=repo.commit)
+    with HubServer({MODEL: repo}) as hub:
+        hub.fail(path, Status(429, headers=asks))
+        get(hub, cache)
+        first, second = [seen.at for seen in hub.requests if seen.path.endswith(path)]
+    assert second >= first + 1
+
+
 def test_a_server_that_falls_silent_is_left_and_the_download_goes_on(cache: Path) -> None:
     repo = HubRepo(files=tiny_model(**{"model.safetensors": safetensors(50_000)}))
     impatient = Retry(attempts=3, base_seconds=0.01, silence_seconds=0.5)

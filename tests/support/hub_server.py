@@ -11,6 +11,7 @@ import hashlib
 import json
 import socket
 import threading
+import time
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -64,6 +65,7 @@ class Status:
 
     code: int
     message: str = ""
+    headers: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -110,6 +112,7 @@ class Seen:
     range: str | None
     token: str | None
     cdn: bool  # asked of the second origin
+    at: float = 0.0  # by time.monotonic
 
 
 class HubServer:
@@ -201,9 +204,9 @@ class HubServer:
 
 
 class _Refused(Exception):
-    def __init__(self, status: HTTPStatus, code: str, message: str) -> None:
+    def __init__(self, status: HTTPStatus, code: str, message: str, headers: Mapping[str, str] | None = None) -> None:
         super().__init__(message)
-        self.status, self.code, self.message = status, code, message
+        self.status, self.code, self.message, self.headers = status, code, message, headers or {}
 
 
 class _Server(ThreadingHTTPServer):
@@ -257,7 +260,7 @@ class _Handler(BaseHTTPRequestHandler):
         path = unquote(urlsplit(self.path).path)
         cdn = cast("_Server", self.server).cdn
         token = self.headers.get("authorization", "").removeprefix("Bearer ") or None
-        self._hub._record(Seen(self.command, path, self.headers.get("range"), token, cdn))
+        self._hub._record(Seen(self.command, path, self.headers.get("range"), token, cdn, time.monotonic()))
         try:
             if path.startswith("/api/models/"):
                 self._api(path.removeprefix("/api/models/"), token)
@@ -269,7 +272,7 @@ class _Handler(BaseHTTPRequestHandler):
     def _api(self, path: str, token: str | None) -> None:
         fault = self._hub._take_fault(f"/api/models/{path}")
         if isinstance(fault, Status):
-            raise _Refused(HTTPStatus(fault.code), "", fault.message)
+            raise _Refused(HTTPStatus(fault.code), "", fault.message, fault.headers)
         if isinstance(fault, Body):
             self._send(fault.text.encode(), {"content-type": "text/html"})
             return
@@ -327,7 +330,7 @@ class _Handler(BaseHTTPRequestHandler):
     def _content(self, path: str, content: bytes, headers: dict[str, str]) -> None:
         fault = self._hub._take_fault(path) if self.command == "GET" else None
         if isinstance(fault, Status):
-            raise _Refused(HTTPStatus(fault.code), "", fault.message)
+            raise _Refused(HTTPStatus(fault.code), "", fault.message, fault.headers)
         if isinstance(fault, Garble):
             content = bytes(byte ^ 0xFF for byte in content)
         start, status = 0, HTTPStatus.OK
@@ -358,7 +361,7 @@ class _Handler(BaseHTTPRequestHandler):
         return repo
 
     def _refuse(self, refused: _Refused) -> None:
-        headers = {"content-type": "application/json"}
+        headers = {"content-type": "application/json", **refused.headers}
         if refused.code:
             headers["x-error-code"] = refused.code
         if refused.message:

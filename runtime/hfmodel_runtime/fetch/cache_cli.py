@@ -11,11 +11,12 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
+from hfmodel_api.sizes import human_bytes, parse_bytes
 from hfmodel_runtime.fetch.cache_report import as_json, held_bytes, row, summary, table
 from hfmodel_runtime.fetch.collect import enough_of, may_go, remove
 from hfmodel_runtime.fetch.inventory import Item, State, items
 from hfmodel_runtime.fetch.keep import KeepList, drop_keeper, keep_lists
-from hfmodel_runtime.fetch.units import human_bytes, parse_age, parse_bytes
+from hfmodel_runtime.fetch.units import parse_age
 
 _EXIT_FAILED = 1
 _ABOUT = "Look at a cache of models, and take out of it what nobody needs."

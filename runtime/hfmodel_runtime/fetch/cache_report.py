@@ -4,9 +4,9 @@ from collections.abc import Collection, Iterable, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
+from hfmodel_api.sizes import human_bytes
 from hfmodel_runtime.fetch.inventory import Item, State
 from hfmodel_runtime.fetch.keep import KeepList, keepers_of
-from hfmodel_runtime.fetch.units import human_bytes
 
 HEADERS = ("MODEL", "COMMIT", "BRANCHES", "SIZE", "LAST USED", "STATE", "KEPT BY")
 _COMMIT_LENGTH = 12

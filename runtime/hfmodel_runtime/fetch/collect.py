@@ -11,11 +11,11 @@ import shutil
 from collections.abc import Callable, Collection, Iterable, Sequence
 from pathlib import Path
 
+from hfmodel_api.sizes import human_bytes
 from hfmodel_runtime.fetch.cache import Entry, touch, trash_of
 from hfmodel_runtime.fetch.inventory import Item, State, last_use, total_bytes
 from hfmodel_runtime.fetch.keep import KeepList, covered, keep_lists
 from hfmodel_runtime.fetch.lock import held_at_once
-from hfmodel_runtime.fetch.units import human_bytes
 
 logger = logging.getLogger(__name__)
 

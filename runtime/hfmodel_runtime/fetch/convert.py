@@ -10,11 +10,11 @@ from pathlib import Path
 
 from safetensors import SafetensorError
 
+from hfmodel_api.sizes import human_bytes
 from hfmodel_api.status import Reason
 from hfmodel_runtime.fetch.errors import FetchFailure
 from hfmodel_runtime.fetch.selection import Selection, WeightFormat
 from hfmodel_runtime.fetch.sizes import EnsureSpace, ensure_space, tree_bytes
-from hfmodel_runtime.fetch.units import human_bytes
 from hfmodel_runtime.fetch.verify import check_model_directory
 
 logger = logging.getLogger(__name__)

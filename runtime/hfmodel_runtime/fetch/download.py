@@ -14,6 +14,7 @@ import threading
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Protocol
 
@@ -26,6 +27,7 @@ from hfmodel_runtime.fetch.errors import FetchFailure
 from hfmodel_runtime.fetch.hub_errors import is_transient
 from hfmodel_runtime.fetch.meter import REPORT_SECONDS, Meter
 from hfmodel_runtime.fetch.request import Retry, Stage
+from hfmodel_runtime.fetch.retry_after import asked_seconds
 from hfmodel_runtime.fetch.selection import SourceFile
 
 logger = logging.getLogger(__name__)
@@ -157,7 +159,8 @@ class Download:
                     raise
                 logger.warning("download interrupted file=%s offset=%d error=%r", file.path, _present(partial), error)
                 self._meter.tally.retried()
-                if self._cancelled.wait(self._retry.wait_seconds(failures)):
+                asked = asked_seconds(error, now=datetime.now(UTC))
+                if self._cancelled.wait(self._retry.wait_seconds(failures, asked=asked)):
                     raise _Cancelled from error
             else:
                 return

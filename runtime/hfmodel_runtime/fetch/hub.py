@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from json import JSONDecodeError
 from typing import TypeVar
 
@@ -25,6 +26,7 @@ from hfmodel_api.status import Reason
 from hfmodel_runtime.fetch.errors import FetchFailure
 from hfmodel_runtime.fetch.hub_errors import is_transient
 from hfmodel_runtime.fetch.request import HubSource, Retry
+from hfmodel_runtime.fetch.retry_after import asked_seconds
 from hfmodel_runtime.fetch.selection import SourceFile
 from hfmodel_runtime.fetch.tally import Tally
 
@@ -93,9 +95,11 @@ class Hub:
                 failures += 1
                 if failures >= self.retry.attempts or not is_transient(error):
                     raise
-                logger.warning("hub not answering model=%s error=%s", self.source.model, type(error).__name__)
+                wait = self.retry.wait_seconds(failures, asked=asked_seconds(error, now=datetime.now(UTC)))
+                name = type(error).__name__
+                logger.warning("hub not answering model=%s error=%s wait=%.1f", self.source.model, name, wait)
                 self._tally.retried()
-                time.sleep(self.retry.wait_seconds(failures))
+                time.sleep(wait)
 
 
 def _source_file(file: RepoSibling) -> SourceFile:

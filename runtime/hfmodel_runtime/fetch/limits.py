@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
+from hfmodel_api.sizes import parse_bytes
 from hfmodel_runtime.fetch.keep import KeepList, Kept, check_keeper, parse_kept
-from hfmodel_runtime.fetch.units import parse_bytes
 
 _LIMIT, _KEEPER, _KEEP = "HFMODEL_CACHE_LIMIT", "HFMODEL_CACHE_KEEPER", "HFMODEL_CACHE_KEEP"
 _AS_OF = "HFMODEL_CACHE_KEEP_AS_OF"

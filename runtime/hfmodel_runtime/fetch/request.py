@@ -66,11 +66,13 @@ class Retry:
     attempts: int = 5
     base_seconds: float = 0.5
     max_seconds: float = 15.0
+    max_asked_seconds: float = 300.0  # the longest that the Hub may ask to wait: one window of its rate limit
     silence_seconds: float = 20.0  # a connection that brings no byte for so long is given up
 
-    def wait_seconds(self, failures: int) -> float:
-        """Before the next try, after `failures` in a row (at least one)."""
-        return min(self.max_seconds, self.base_seconds * 2.0 ** (failures - 1))
+    def wait_seconds(self, failures: int, *, asked: float | None = None) -> float:
+        """Before the next try, after `failures` in a row (at least one). `asked`: what the Hub asked for, if it did."""
+        own = min(self.max_seconds, self.base_seconds * 2.0 ** (failures - 1))
+        return max(own, min(asked or 0.0, self.max_asked_seconds))
 
 
 class Stage(StrEnum):

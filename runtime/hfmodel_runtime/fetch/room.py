@@ -7,6 +7,7 @@ import time
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from hfmodel_api.sizes import human_bytes
 from hfmodel_api.status import Reason
 from hfmodel_runtime.fetch.cache import Entry
 from hfmodel_runtime.fetch.collect import enough_of, may_go, remove
@@ -16,7 +17,6 @@ from hfmodel_runtime.fetch.keep import KeepList, covered, keep_lists
 from hfmodel_runtime.fetch.lock import held
 from hfmodel_runtime.fetch.sizes import ensure_space
 from hfmodel_runtime.fetch.tally import Tally
-from hfmodel_runtime.fetch.units import human_bytes
 
 logger = logging.getLogger(__name__)
 

@@ -4,9 +4,9 @@ import shutil
 from pathlib import Path
 from typing import Protocol
 
+from hfmodel_api.sizes import human_bytes
 from hfmodel_api.status import Reason
 from hfmodel_runtime.fetch.errors import FetchFailure
-from hfmodel_runtime.fetch.units import human_bytes
 
 
 class EnsureSpace(Protocol):

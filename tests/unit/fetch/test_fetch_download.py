@@ -79,6 +79,19 @@ def test_the_wait_between_tries_doubles_up_to_a_limit() -> None:
     assert [retry.wait_seconds(failures) for failures in range(1, 8)] == [0.5, 1, 2, 4, 8, 15, 15]
 
 
+@pytest.mark.parametrize(
+    ("asked", "wait"),
+    [
+        pytest.param(None, 2, id="nothing"),
+        pytest.param(0.0, 2, id="less than it waits anyway"),
+        pytest.param(30.0, 30, id="longer"),
+        pytest.param(1e9, 60, id="too long"),
+    ],
+)
+def test_the_wait_is_as_long_as_the_hub_asks_up_to_a_limit(asked: float | None, wait: float) -> None:
+    assert Retry(base_seconds=0.5, max_asked_seconds=60).wait_seconds(3, asked=asked) == wait
+
+
 def test_who_is_overtaken_stops_writing(tmp_path: Path) -> None:
     partial, final = tmp_path / "weights.partial", tmp_path / "weights"
 
