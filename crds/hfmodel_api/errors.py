@@ -6,14 +6,17 @@ HFModelError                        anything this project raises on purpose
     ├── InvalidRequest      400     names the field (`param`)
     ├── Unauthorized        401
     ├── ModelNotFound       404
+    ├── HeadTimeout         408     the headers did not arrive in time
     ├── BodyTooLarge        413
     ├── Overloaded          429     Retry-After
+    ├── HeadTooLarge        431
     ├── ModelFailed         503     the model cannot start; `reason` is a status.Reason
     ├── NotReady            503     loading, draining or retired: nothing was started, send it again elsewhere
     ├── HoldTimeout         504     held until the deadline, the model was not ready in time; Retry-After
     └── EngineFailed        500     the engine broke while it worked on this request
 """
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from http import HTTPStatus
@@ -68,8 +71,8 @@ class RequestError(HFModelError):
         self.retry_after = retry_after
 
     def headers(self) -> dict[str, str]:
-        """Extra response headers: Retry-After in whole seconds, at least one."""
-        return {} if self.retry_after is None else {"retry-after": str(max(1, round(self.retry_after)))}
+        """Extra response headers: Retry-After in whole seconds, at least one, and not less than it takes."""
+        return {} if self.retry_after is None else {"retry-after": str(max(1, math.ceil(self.retry_after)))}
 
     def openai_body(self) -> dict[str, Any]:
         """The error as OpenAI's API shapes it (`/v1/*`)."""
@@ -109,6 +112,16 @@ class ModelNotFound(RequestError):
 class BodyTooLarge(RequestError):
     status = HTTPStatus.REQUEST_ENTITY_TOO_LARGE
     code = "body_too_large"
+
+
+class HeadTimeout(RequestError):
+    status = HTTPStatus.REQUEST_TIMEOUT
+    code = "head_timeout"
+
+
+class HeadTooLarge(RequestError):
+    status = HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE
+    code = "head_too_large"
 
 
 class Overloaded(RequestError):

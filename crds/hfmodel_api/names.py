@@ -26,6 +26,10 @@ HEADER_REQUEST_ID: Final = "x-request-id"
 HEADER_HOLD_TIMEOUT: Final = "x-hfmodel-hold-timeout"
 # How long the router held the request before a pod took it, in seconds; on every held answer.
 HEADER_HELD_SECONDS: Final = "x-hfmodel-held-seconds"
+# How often the router sent the request again before an answer began; absent if never.
+HEADER_RETRIES: Final = "x-hfmodel-retries"
+# On a runtime's whole answers (a stream's tokens are not known when it begins): "PROMPT ANSWER", in tokens.
+HEADER_TOKENS: Final = "x-hfmodel-tokens"
 
 # Read by the router or by the one who fetches; a process that serves a model gets none of them.
 SECRET_VARIABLES: Final = frozenset(

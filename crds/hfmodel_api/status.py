@@ -96,7 +96,15 @@ class CacheStatus(_Status):
 
     bytes: int = 0
     total_bytes: int | None = None
-    bytes_per_second: float | None = None
+    bytes_per_second: float | None = None  # of the last seconds; None: none runs, or too early to tell
+    seconds_left: float | None = None  # at that speed
+
+
+class LastStart(_Status):
+    """How the model came up the last time."""
+
+    at: datetime  # when the pod was created
+    stages: dict[str, float]  # seconds that each took, in order; the names are those of `wire.Stage`
 
 
 class Demand(_Status):
@@ -132,4 +140,5 @@ class HFModelStatus(_Status):
     start_seconds: float | None = Field(
         default=None, description="measured from pod created to ready: the ETA of a wake"
     )
+    last_start: LastStart | None = None
     demand: Demand = Demand()

@@ -3,6 +3,8 @@
 docs/runtime-contract.md is the same for people.
 """
 
+from datetime import datetime
+from enum import StrEnum
 from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -30,6 +32,26 @@ class _Body(BaseModel):
     model_config = ConfigDict(frozen=True, extra="ignore")
 
 
+class Stage(StrEnum):
+    """The stages of a start, in order; each is named by what its time goes into. docs/performance.md has the table."""
+
+    DECIDE = "decide"  # from the want to the pod's creation
+    SCHEDULE = "schedule"  # until a node is chosen
+    CONTAINER = "container"  # until the process begins: images, volumes, the container; in local mode the fork
+    PORT = "port"  # until the port is open
+    IMPORTS = "imports"  # until torch and transformers are imported
+    WEIGHTS = "weights"  # until the model's files are mapped
+    WARM_UP = "warm-up"  # until a first token is computed; then the process is ready
+    SEEN = "seen"  # until whoever waits for it knows
+
+
+class Start(_Body):
+    """How a serving process came up."""
+
+    began_at: datetime  # by the clock of its machine
+    stages: dict[str, float]  # seconds that each took, from `port` to `warm-up`
+
+
 class Activity(_Body):
     """`GET /activity`: the truth about work lives where the work is."""
 
@@ -38,6 +60,7 @@ class Activity(_Body):
     requests_total: int  # accepted since the process started; never falls, so short work between two polls is seen
     idle_seconds: float  # since the last request ended (or since ready); 0 while any is running or queued
     retired: bool = False
+    start: Start | None = None  # once it is ready
 
     @property
     def busy(self) -> bool:
@@ -78,6 +101,7 @@ class RuntimeInfo(_Body):
     load_seconds: float
     versions: dict[str, str]  # python, torch, transformers
     cuda_devices: tuple[str, ...] = ()
+    cuda_memory_bytes: tuple[int, ...] = ()  # of each of them, used or not; empty where the runtime does not tell
 
 
 class Failure(_Body):

@@ -1,6 +1,7 @@
 """When a failed start or download may be tried again.
 
 - After the n-th failure in a row: `backoff_base` doubled n-1 times, at most `backoff_max`, counted from the failure.
+- A start that failed is tried again while somebody waits (`demand.py`).
 - A permanent failure is tried again only for a new want, so a world that was mended serves the next caller, and after
   the same back-off, so a caller who insists cannot make it a busy loop. (A change of the template makes the adapter
   forget the failure.)

@@ -17,7 +17,6 @@ time gives the same plan, and a plan that took effect is followed by an empty on
 `look_again_at` comes.
 """
 
-from collections.abc import Iterable
 from datetime import datetime
 
 from hfmodel_operator.backoff import fetch_block
@@ -35,14 +34,23 @@ def decide(observed: Observed, settings: Settings, now: datetime) -> Plan:
     sizings = [size(model, now, settings) for model in observed.models]
     places = assign_places(sizings, now, settings)
     decisions = [_decide_one(sizing, places, now=now, settings=settings) for sizing in sizings]
-    statuses = {decision.model.model.id: changed_status(decision, now, settings) for decision in decisions}
+    changed = {decision.model.model.id: changed_status(decision, now, settings) for decision in decisions}
+    statuses = {model_id: status for model_id, status in changed.items() if status is not None}
+    due = {decision.model.model.id: _due(decision, now, settings) for decision in decisions}
     return Plan(
         deletes=tuple(delete for sizing in sizings for delete in _deletes(sizing, places)),
         retires=tuple(retire for sizing in sizings for retire in _retires(sizing, places)),
         prefetches=tuple(Prefetch(decision.model.model.id) for decision in decisions if decision.prefetches),
         creates=tuple(create for decision in decisions for create in _creates(decision)),
-        statuses={model_id: status for model_id, status in statuses.items() if status is not None},
-        look_again_at=_earliest(decisions, places, now=now, settings=settings),
+        statuses=statuses,
+        look_again_at=min(
+            (at for at in (*due.values(), *places.deadlines) if at is not None and at > now), default=None
+        ),
+        rests={
+            decision.model.model.id: due[decision.model.model.id]
+            for decision in decisions
+            if decision.model.model.id not in statuses and _rests(decision)
+        },
     )
 
 
@@ -76,11 +84,17 @@ def _retires(sizing: Sizing, places: Places) -> tuple[RetirePod, ...]:
     return places.evicted.get(sizing.model.model.id, sizing.retires)
 
 
-def _earliest(decisions: Iterable[Decision], places: Places, *, now: datetime, settings: Settings) -> datetime | None:
-    times = list(places.deadlines)
-    for decision in decisions:
-        times += decision.sizing.deadlines
-        block = fetch_block(decision.model, now, settings)
-        if block is not None and block.until is not None and not decision.model.cached:
-            times.append(block.until)
+def _due(decision: Decision, now: datetime, settings: Settings) -> datetime | None:
+    """When time alone changes what is decided about this model, its place in the pool aside."""
+    times = list(decision.sizing.deadlines)
+    block = fetch_block(decision.model, now, settings)
+    if block is not None and block.until is not None and not decision.model.cached:
+        times.append(block.until)
     return min((time for time in times if time > now), default=None)
+
+
+def _rests(decision: Decision) -> bool:
+    """Nothing happens to it or for it, and it neither has nor awaits a place in the pool."""
+    model = decision.model
+    acts = decision.creates or decision.prefetches or decision.refused is not None
+    return not (model.pods or model.fetching or acts)

@@ -8,6 +8,10 @@
 The router repeats its want while somebody waits, so a demand lapses soon after the last caller has gone, and a want
 that was met too early (its pod died) comes again.
 
+A failed start ends the demand that led to it: a permanent failure every want up to then, any other a want that was not
+repeated within `want_repeat` before it. Nobody waits then, and a try for nobody would take a place in the pool from a
+model that somebody uses. (Where the router's clock is behind, a want looks older, and the next try comes later.)
+
 Clocks may differ by less than the demand window. Waking wins: a want of the future counts (further ahead it is a relic
 of a clock that was set back), activity and releases of the future do not yet.
 """
@@ -40,10 +44,17 @@ def is_released(model: ObservedModel, now: datetime, settings: Settings) -> bool
 
 def is_demanded(model: ObservedModel, now: datetime, settings: Settings) -> bool:
     wanted = wanted_at(model, now, settings)
-    if wanted is None or now >= wanted + settings.demand_window:
+    if wanted is None or now >= wanted + settings.demand_window or _has_failed(model, wanted, now, settings):
         return False
     active = last_active(model, now, settings)
     return active is None or wanted > active
+
+
+def _has_failed(model: ObservedModel, wanted: datetime, now: datetime, settings: Settings) -> bool:
+    failure, at = model.last_failure, model.last_failed_at
+    if model.failures < 1 or failure is None or at is None or at > now:
+        return False
+    return wanted <= at if failure.permanent else wanted + settings.want_repeat < at
 
 
 def last_active(model: ObservedModel, now: datetime, settings: Settings) -> datetime | None:

@@ -40,7 +40,9 @@ def parse_observed(text: str, *, origin: str = "") -> Observed:
 
 def plan_as_yaml(plan: Plan) -> str:
     """The plan, without what is empty."""
-    document: dict[str, Any] = TypeAdapter(Plan).dump_python(plan, mode="json", by_alias=True, exclude_none=True)
+    document: dict[str, Any] = TypeAdapter(Plan).dump_python(
+        plan, mode="json", by_alias=True, exclude_none=True, exclude={"rests"}
+    )
     return yaml.safe_dump({key: value for key, value in document.items() if value}, sort_keys=False, width=120)
 
 

@@ -49,6 +49,7 @@ class ObservedPod:
     template_hash: str
     state: PodState
     created_at: datetime
+    scheduled_at: datetime | None = None  # when a node was chosen; None: there is nothing to choose
     starting_since: datetime | None = None  # when its fetch ended, if it had to fetch; None: since created_at
     ready_at: datetime | None = None
     activity: Activity | None = None  # None: it did not answer, which is never idleness
@@ -107,6 +108,7 @@ class Settings:
     # Where not all models can be loaded: how long a busy model keeps its place while another waits for one.
     pool_turn: timedelta = timedelta(seconds=30)
     demand_window: timedelta = timedelta(seconds=60)  # how long one `wantedAt` counts after it was written
+    want_repeat: timedelta = timedelta(seconds=15)  # whoever waits repeats the want within this; the router each 5 s
     backoff_base: timedelta = timedelta(seconds=1)  # between a failure and the next try; doubles with each
     backoff_max: timedelta = timedelta(minutes=5)
     max_failures: int = 5  # in a row; after that held requests end with the reason, though tries go on

@@ -1,8 +1,9 @@
 """The status to write. Nothing is written that is already so, and what only ticks is written in steps.
 
-`lastActiveTime` moves in steps of `ACTIVE_STEP`, the download's bytes by a hundredth of the total; both are exact
-whenever something else changes. `lastActiveTime` is exact also when it passes the last want: it is the memory that the
-want was met, so that a model that went to sleep after it is not woken by it again, over a restart of the operator too.
+`lastActiveTime` moves in steps of `ACTIVE_STEP`, the download's bytes by a hundredth of the total, its speed with them;
+both are exact whenever something else changes, also where a speed becomes known or is no longer. `lastActiveTime` is
+exact also when it passes the last want: it is the memory that the want was met, so that a model that went to sleep
+after it is not woken by it again, over a restart of the operator too.
 """
 
 from datetime import datetime, timedelta
@@ -10,9 +11,10 @@ from datetime import datetime, timedelta
 from hfmodel_api.status import CacheStatus, HFModelStatus
 from hfmodel_operator.conditions import conditions
 from hfmodel_operator.demand import last_active
-from hfmodel_operator.observed import ObservedModel, Settings
+from hfmodel_operator.observed import ObservedModel, PodState, Settings
 from hfmodel_operator.phases import Decision, standing
 from hfmodel_operator.pods import is_live, is_ready
+from hfmodel_operator.starts import last_start
 
 ACTIVE_STEP = timedelta(seconds=10)
 _CACHE_STEP_OF_TOTAL = 100
@@ -40,12 +42,22 @@ def _status(decision: Decision, now: datetime, settings: Settings) -> HFModelSta
         replicas=len(live),
         ready_replicas=sum(map(is_ready, live)),
         resolved_revision=_resolved_revision(model),
-        cache=model.cache or model.status.cache,
+        cache=_cache(model),
         url=f"{settings.base_url.rstrip('/')}/models/{model.model.id}" if settings.base_url else None,
         last_active_time=last_active(model, now, settings) or model.status.last_active_time,
         start_seconds=_start_seconds(model),
+        last_start=last_start(model),
         demand=model.status.demand,
     )
+
+
+def _cache(model: ObservedModel) -> CacheStatus | None:
+    """What was fetched, also by an earlier try; with a speed only while that is known."""
+    downloading = model.fetching or any(pod.state is PodState.FETCHING for pod in model.pods)
+    if model.cache is not None and downloading:
+        return model.cache
+    cache = model.cache or model.status.cache
+    return None if cache is None else cache.model_copy(update={"bytes_per_second": None, "seconds_left": None})
 
 
 def _resolved_revision(model: ObservedModel) -> str | None:
@@ -75,4 +87,5 @@ def _cache_moved(old: CacheStatus | None, new: CacheStatus | None) -> bool:
         return old != new
     step = max(1, (new.total_bytes // _CACHE_STEP_OF_TOTAL) if new.total_bytes else _CACHE_STEP_BYTES)
     finished = new.bytes == new.total_bytes != old.bytes
-    return abs(new.bytes - old.bytes) >= step or finished
+    timed = (old.bytes_per_second is None) != (new.bytes_per_second is None)
+    return abs(new.bytes - old.bytes) >= step or finished or timed

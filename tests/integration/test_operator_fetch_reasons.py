@@ -2,7 +2,7 @@
 
 import pytest
 
-from hfmodel_operator.cluster.api import SECRETS, Json
+from hfmodel_operator.cluster.api import EVENTS, SECRETS, Json
 from support.kubelet import finish_job, make_job_pod, make_unschedulable, start_job
 from support.kubelet_scripts import ended, fetching, last_word, waiting
 from support.operator_rig import OperatorRig
@@ -15,9 +15,15 @@ NO_KEY = "couldn't find key HF_TOKEN in Secret models/hub"
 
 FETCH_FAILURES = [
     pytest.param("GatedNoToken", "accept the licence of org/tiny", False, id="gated"),
+    pytest.param("GatedNoAccess", "the account has no access to org/tiny", False, id="no access"),
+    pytest.param("TokenInvalid", "the token has expired", False, id="expired token"),
     pytest.param("RepoNotFound", "there is no repository org/tiny", False, id="not found"),
+    pytest.param("RevisionNotFound", "org/tiny has no revision 'v9'", False, id="no revision"),
+    pytest.param("NoUsableWeights", "org/tiny has .onnx files", False, id="no weights"),
+    pytest.param("RemoteCodeRequired", "read the code, then set trustRemoteCode", False, id="remote code"),
     pytest.param("NoSpace", "the cache has 1 GiB left, 2 GiB are needed", True, id="out of space"),
     pytest.param("HubUnreachable", "nothing came for 60 s", True, id="stalled"),
+    pytest.param("ChecksumMismatch", "model.safetensors arrived damaged twice", True, id="damaged"),
 ]
 
 
@@ -30,6 +36,12 @@ async def test_why_a_pod_does_not_fetch(reason: str, says: str, retryable: bool,
     word = last_word(reason, says, retryable=retryable)
     ready = await rig.told("tiny", "Ready", reason, kubelet=fetching(ended(1, message=f"a log\n{word}")))
     assert says in ready["message"]
+
+    async def event() -> bool:
+        events = (await rig.api.list(EVENTS)).items
+        return any(found["reason"] == reason and says in found["message"] for found in events)
+
+    await rig.until("an Event tells of it", event)
 
 
 @pytest.mark.parametrize(("reason", "says", "retryable"), FETCH_FAILURES)

@@ -10,6 +10,7 @@ import pytest
 
 from hfmodel_api.names import GROUP, PLURAL
 from hfmodel_operator.cluster.api import HFMODELS, JOBS, PODS, Json, KubeApi
+from hfmodel_operator.cluster.together import AT_ONCE
 from support.kubelet import BUSY
 from support.kubelet_auto import AutoCluster
 from support.operator_gate import Away, Gate, Trap
@@ -26,8 +27,9 @@ MERGE: Final = "application/merge-patch+json"
 async def test_one_that_was_stopped_beyond_its_lease_does_not_finish_what_it_began(
     rig: OperatorRig, gate: Gate
 ) -> None:
-    """It wants to make two pods, and is stopped while the server makes the first."""
-    for name in ("a", "b"):
+    """It wants to make more pods than it asks for at a time, and is stopped while the server makes the first."""
+    names = [f"crowd-{number}" for number in range(AT_ONCE + 4)]
+    for name in names:
         await rig.apply(name, cache={"prefetch": False})
         await rig.want(name)
 
@@ -39,15 +41,15 @@ async def test_one_that_was_stopped_beyond_its_lease_does_not_finish_what_it_beg
     stopped = rig.start_operator(KUBECONFIG=str(gate.kubeconfig), POD_NAME="first")
     await made.sprung.wait()
     rig.start_operator(POD_NAME="second")
-    for name in ("a", "b"):
+    for name in names:
         await rig.pod(name)
     stopped.send_signal(signal.SIGCONT)
     await rig.said(0, "event=lease_not_held")
     await rig.looked()
-    assert [call.word for call in gate.writes() if call.word.startswith(("POST pods", "DELETE", "PATCH"))] == [
-        "POST pods"
-    ]
-    assert [len(await rig.pods(name)) for name in ("a", "b")] == [1, 1]
+    writes = [call.word for call in gate.writes() if call.word.startswith(("POST pods", "DELETE", "PATCH hfmodels"))]
+    assert set(writes) == {"POST pods"}
+    assert len(writes) <= AT_ONCE, "only what was on its way when it was stopped"
+    assert [len(await rig.pods(name)) for name in names] == [1] * len(names)
     assert ((await rig.holder()) or "").startswith("second")
 
 

@@ -42,6 +42,7 @@ JOBS: Final = Resource("batch", "v1", "jobs")
 SECRETS: Final = Resource("", "v1", "secrets")
 CLAIMS: Final = Resource("", "v1", "persistentvolumeclaims")
 EVENTS: Final = Resource("", "v1", "events")
+CONFIGMAPS: Final = Resource("", "v1", "configmaps")
 LEASES: Final = Resource("coordination.k8s.io", "v1", "leases")
 
 

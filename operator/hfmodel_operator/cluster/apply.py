@@ -13,6 +13,7 @@ from hfmodel_operator.cluster.api import HFMODELS, JOBS, PODS, Json, KubeApi, Ku
 from hfmodel_operator.cluster.books import Book
 from hfmodel_operator.cluster.events import Recorder
 from hfmodel_operator.cluster.hearing import Hearing
+from hfmodel_operator.cluster.keep import KeepMap
 from hfmodel_operator.cluster.labels import ANNOTATION_OUTCOME, LABEL_FETCH, LABEL_SOURCE
 from hfmodel_operator.cluster.objects import labels_of, name_of, owner_uid, uid_of
 from hfmodel_operator.cluster.observe import Look
@@ -20,9 +21,10 @@ from hfmodel_operator.cluster.prefetch import attempt_of, is_going, outcomes_to_
 from hfmodel_operator.cluster.settings import ClusterSettings
 from hfmodel_operator.cluster.store import Store
 from hfmodel_operator.cluster.template import new_pod_name, pod_manifest
+from hfmodel_operator.cluster.together import together
 from hfmodel_operator.observed import ObservedModel, PodFailure
 from hfmodel_operator.plan import CreatePod, DeletePod, Plan, Prefetch, RetirePod
-from hfmodel_operator.source import source_of
+from hfmodel_operator.source import Fetched, source_of
 
 logger = logging.getLogger(__name__)
 
@@ -49,32 +51,37 @@ class Applier:
     ) -> None:
         self._api, self._store, self._hearing, self._recorder = api, store, hearing, recorder
         self._settings, self._now = settings, now
+        self._keep_map = KeepMap(api, store=store, settings=settings, now=now)
 
     async def apply(self, plan: Plan, look: Look) -> dict[str, Book]:
         """Returns the books with what failed on the way, by the uid of the model."""
         books = dict(look.books)
-        models = {model.model.id: model for model in look.observed.models}
-        for delete in plan.deletes:
-            await self._delete(delete, models[delete.model_id], books)
+        models = {model.model.id: model for model in look.awake.models}
+        await together(self._delete(delete, models[delete.model_id], books) for delete in plan.deletes)
         await asyncio.gather(*(self._retire(retire) for retire in plan.retires))
-        for prefetch in plan.prefetches:
-            await self._prefetch(prefetch, models[prefetch.model_id], books)
-        for create in plan.creates:
-            await self._create(create, models[create.model_id], look, books)
-        for model_id, status in plan.statuses.items():
-            await self._write_status(models[model_id], status)
-        await self._recorder.transitions(look.observed, plan.statuses, now=self._now())
+        fetched = {create: _fetched(models[create.model_id], look) for create in plan.creates}
+        fetches = bool(plan.prefetches) or None in fetched.values()
+        keep = fetches and await self._keep_map.publish(look)
+        await together(self._prefetch(each, models[each.model_id], books, keep=keep) for each in plan.prefetches)
+        await together(
+            self._create(create, models[create.model_id], fetched[create], books, keep=keep) for create in plan.creates
+        )
+        await together(self._write_status(models[model_id], status) for model_id, status in plan.statuses.items())
+        self._recorder.transitions(look.awake, plan.statuses, now=self._now())
         return books
 
-    async def note_outcomes(self) -> None:
-        """Keep what fetches said, on their Jobs, before their pods are cleaned up."""
+    async def note_outcomes(self) -> list[str]:
+        """Keep what fetches said, on their Jobs, before their pods are cleaned up. Returns what is news."""
+        noted = []
         for job, word in outcomes_to_note(self._store.all(JOBS), self._store.all(PODS)):
             body = {"metadata": {"uid": uid_of(job), "annotations": {ANNOTATION_OUTCOME: word}}}
             try:
                 self._store.put(JOBS, await self._api.patch(JOBS, name_of(job), body))
+                noted.append(word)
             except KubeError as error:
                 if error.status not in _GONE:
                     raise
+        return noted
 
     async def _delete(self, delete: DeletePod, model: ObservedModel, books: dict[str, Book]) -> None:
         if delete.failure is not None:
@@ -88,7 +95,7 @@ class Applier:
             return
         logger.info("event=pod_deleted model=%s pod=%s why=%s", delete.model_id, delete.pod, delete.why)
         self._deleted(delete.uid, answer)
-        await self._recorder.deleted(model.model, delete, now=self._now())
+        self._recorder.deleted(model.model, delete, now=self._now())
 
     def _deleted(self, uid: str, answer: Json) -> None:
         # A pod that no node runs is gone at once, and the answer has no deletionTimestamp, or no grace.
@@ -99,18 +106,19 @@ class Applier:
             self._store.remove(PODS, uid)
 
     async def _retire(self, retire: RetirePod) -> None:
-        pod = next((pod for pod in self._store.all(PODS) if uid_of(pod) == retire.uid), None)
+        pod = self._store.get(PODS, retire.uid)
         if pod is not None and self._api.may_write() and await self._hearing.retire(pod, retire.idle_for_seconds):
             logger.info("event=pod_retired model=%s pod=%s", retire.model_id, retire.pod)
 
-    async def _prefetch(self, prefetch: Prefetch, model: ObservedModel, books: dict[str, Book]) -> None:
+    async def _prefetch(self, prefetch: Prefetch, model: ObservedModel, books: dict[str, Book], *, keep: bool) -> None:
         earlier = [job for job in self._jobs(model) if not is_going(job)]
         same = [job for job in earlier if labels_of(job).get(LABEL_SOURCE) == source_of(model.model).key]
         attempt = 1 + max(map(attempt_of, same), default=0)
         for job in earlier:
             await self._delete_job(job)
         try:
-            job = await self._api.create(JOBS, prefetch_job(model.model, self._settings, attempt=attempt))
+            manifest = prefetch_job(model.model, self._settings, attempt=attempt, keep=keep)
+            job = await self._api.create(JOBS, manifest)
         except KubeError as error:
             if error.status not in _REFUSED:
                 raise
@@ -136,12 +144,13 @@ class Applier:
                 raise
         self._store.remove(JOBS, uid_of(job))
 
-    async def _create(self, create: CreatePod, model: ObservedModel, look: Look, books: dict[str, Book]) -> None:
-        # After a failed start the pod looks for itself whether the weights are there: the cache may have been emptied.
-        fetched = None if model.failures else look.fetched.get(create.model_id)
+    async def _create(
+        self, create: CreatePod, model: ObservedModel, fetched: Fetched | None, books: dict[str, Book], *, keep: bool
+    ) -> None:
         name = new_pod_name(model.model)
+        manifest = pod_manifest(model.model, self._settings, name=name, fetched=fetched, keep=keep)
         try:
-            pod = await self._api.create(PODS, pod_manifest(model.model, self._settings, name=name, fetched=fetched))
+            pod = await self._api.create(PODS, manifest)
         except KubeError as error:
             if error.status not in _REFUSED:
                 raise
@@ -150,7 +159,7 @@ class Applier:
             return
         self._store.put(PODS, pod)
         logger.info("event=pod_created model=%s pod=%s", create.model_id, name)
-        await self._recorder.record(model.model, "PodCreated", f"Created pod {name}", now=self._now())
+        self._recorder.record(model.model, "PodCreated", f"Created pod {name}", now=self._now())
 
     async def _write_status(self, model: ObservedModel, status: HFModelStatus) -> None:
         # A null removes what is not so any more; `demand` is the router's and is not touched.
@@ -163,6 +172,11 @@ class Applier:
         except KubeError as error:
             if error.status not in _GONE:
                 raise
+
+
+def _fetched(model: ObservedModel, look: Look) -> Fetched | None:
+    # After a failed start the pod looks for itself whether the weights are there: the cache may have been emptied.
+    return None if model.failures else look.fetched.get(model.model.id)
 
 
 def _refusal(error: KubeError, what: str) -> PodFailure:

@@ -6,7 +6,7 @@ from typing import Any, Final
 from hfmodel_api.names import API_VERSION, KIND
 from hfmodel_api.spec import HFModel
 from hfmodel_operator.cluster.api import Json
-from hfmodel_operator.cluster.labels import CONTAINER_FETCH
+from hfmodel_operator.cluster.labels import CONTAINER_FETCH, KEEP_MAP
 from hfmodel_operator.cluster.settings import ClusterSettings
 from hfmodel_operator.source import source_of
 
@@ -16,6 +16,7 @@ SOURCE_MOUNT: Final = "/source"
 LINK_MOUNT: Final = "/run/hfmodel"
 LINK: Final = f"{LINK_MOUNT}/model"  # a symbolic link to the model directory, which only the fetch knows
 _USER: Final = 65532  # nobody in particular; not root
+_KEEP_VARIABLES: Final = tuple(f"HFMODEL_CACHE_{name}" for name in ("LIMIT", "KEEPER", "KEEP", "KEEP_AS_OF"))
 
 
 def owner_reference(model: HFModel) -> Json:
@@ -44,8 +45,11 @@ def container_security() -> Json:
     }
 
 
-def fetch_container(model: HFModel, settings: ClusterSettings, *, link: bool) -> Json:
-    """Brings the weights into the cache: the one container that gets the token and may write there."""
+def fetch_container(model: HFModel, settings: ClusterSettings, *, link: bool, keep: bool) -> Json:
+    """Brings the weights into the cache: the one container that gets the token and may write there.
+
+    `keep`: it goes by the ConfigMap that says what must stay, and how large the cache may become.
+    """
     source = source_of(model).arguments(cache_dir=CACHE_MOUNT, mount=SOURCE_MOUNT)
     arguments = ["fetch", *source, "--termination-log", TERMINATION_LOG]
     mounts = model_mounts(model, read_only=False)
@@ -58,12 +62,21 @@ def fetch_container(model: HFModel, settings: ClusterSettings, *, link: bool) ->
         "imagePullPolicy": settings.image_pull_policy,
         "command": ["hfmodel-runtime"],
         "args": arguments,
-        "env": [{"name": "HOME", "value": "/tmp"}, *_token(model, settings)],  # noqa: S108 - a volume of the pod's own
+        "env": [
+            {"name": "HOME", "value": "/tmp"},  # noqa: S108 - a volume of the pod's own
+            *(_kept() if keep else ()),
+            *_token(model, settings),
+        ],
         "volumeMounts": mounts,
         "securityContext": container_security(),
         "terminationMessagePath": TERMINATION_LOG,
         "terminationMessagePolicy": "FallbackToLogsOnError",
     }
+
+
+def _kept() -> list[Json]:
+    references = ({"name": KEEP_MAP, "key": name, "optional": True} for name in _KEEP_VARIABLES)
+    return [{"name": each["key"], "valueFrom": {"configMapKeyRef": each}} for each in references]
 
 
 def _token(model: HFModel, settings: ClusterSettings) -> list[Json]:

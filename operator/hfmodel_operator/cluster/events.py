@@ -1,5 +1,6 @@
 """Kubernetes Events: what `kubectl describe hfm` tells a person who looks. Best effort, nothing depends on them."""
 
+import asyncio
 import logging
 import secrets
 from collections.abc import Mapping
@@ -17,6 +18,8 @@ from hfmodel_operator.plan import DeletePod
 logger = logging.getLogger(__name__)
 
 _MESSAGE_LENGTH: Final = 1000
+_MOST_WAITING: Final = 5000
+_AT_ONCE: Final = 2
 
 
 def event(model: HFModel, reason: str, message: str, *, warning: bool, now: datetime) -> Json:
@@ -38,30 +41,44 @@ def event(model: HFModel, reason: str, message: str, *, warning: bool, now: date
 
 
 class Recorder:
-    """Writes the Events of one namespace."""
+    """Writes the Events of one namespace, while `run` runs. Nobody waits for them; what does not fit is left out."""
 
     def __init__(self, api: KubeApi) -> None:
         self._api = api
+        self._waiting: asyncio.Queue[Json] = asyncio.Queue(_MOST_WAITING)
 
-    async def record(self, model: HFModel, reason: str, message: str, *, now: datetime, warning: bool = False) -> None:
+    async def run(self) -> None:
+        """Never returns."""
+        await asyncio.gather(*(self._write() for _ in range(_AT_ONCE)))
+
+    def record(self, model: HFModel, reason: str, message: str, *, now: datetime, warning: bool = False) -> None:
         manifest = event(model, reason, message, warning=warning, now=now)
         manifest["involvedObject"]["namespace"] = self._api.namespace
         try:
-            await self._api.create(EVENTS, manifest)
-        except KubeError as error:
-            logger.warning("event=event_not_recorded model=%s reason=%s error=%s", model.id, reason, error)
+            self._waiting.put_nowait(manifest)
+        except asyncio.QueueFull:
+            logger.warning("event=event_not_recorded model=%s reason=%s error='too many wait'", model.id, reason)
 
-    async def deleted(self, model: HFModel, delete: DeletePod, *, now: datetime) -> None:
-        await self.record(model, "PodDeleted", f"Deleted pod {delete.pod}: {delete.why}", now=now)
+    def deleted(self, model: HFModel, delete: DeletePod, *, now: datetime) -> None:
+        self.record(model, "PodDeleted", f"Deleted pod {delete.pod}: {delete.why}", now=now)
 
-    async def transitions(self, observed: Observed, written: Mapping[str, HFModelStatus], *, now: datetime) -> None:
+    def transitions(self, observed: Observed, written: Mapping[str, HFModelStatus], *, now: datetime) -> None:
         """Phases that a model newly is in, and failures that are new."""
         for model in observed.models:
             status = written.get(model.model.id)
             if status is None or _told(status) == _told(model.status):
                 continue
             phase, reason, message = _told(status)
-            await self.record(model.model, reason, f"{phase}: {message}", now=now, warning=phase is Phase.FAILED)
+            self.record(model.model, reason, f"{phase}: {message}", now=now, warning=phase is Phase.FAILED)
+
+    async def _write(self) -> None:
+        while True:
+            manifest = await self._waiting.get()
+            try:
+                await self._api.create(EVENTS, manifest)
+            except KubeError as error:
+                model, reason = manifest["involvedObject"]["name"], manifest["reason"]
+                logger.warning("event=event_not_recorded model=%s reason=%s error=%s", model, reason, error)
 
 
 def _told(status: HFModelStatus) -> tuple[Phase, str, str]:

@@ -7,12 +7,10 @@ it said itself why (`wire.Failure` in its termination message), or ran out of me
 import re
 from typing import Final
 
-from pydantic import ValidationError
-
 from hfmodel_api.status import Reason
-from hfmodel_api.wire import Failure
 from hfmodel_operator.cluster.api import Json
 from hfmodel_operator.cluster.objects import condition, container_status, status_of
+from hfmodel_operator.last_word import parse_failure as parse_failure
 from hfmodel_operator.observed import PodFailure
 
 _MESSAGE_LENGTH: Final = 600
@@ -77,16 +75,6 @@ def said(pod: Json, container: str) -> str:
     """The termination message of a container that has ended; empty if it left none."""
     ended = (container_status(pod, container).get("state") or {}).get("terminated") or {}
     return str(ended.get("message") or "")
-
-
-def parse_failure(message: str) -> PodFailure | None:
-    """The `wire.Failure` in the last line of a termination message, if it is one."""
-    lines = message.strip().splitlines()
-    try:
-        failure = Failure.model_validate_json(lines[-1]) if lines else None
-    except ValidationError:
-        return None
-    return None if failure is None else PodFailure(failure.reason, failure.message, permanent=not failure.retryable)
 
 
 def _is_final(pod: Json) -> bool:

@@ -16,5 +16,8 @@ LABEL_ATTEMPT: Final = f"{GROUP}/attempt"
 # On a fetch Job: its outcome as JSON, kept beyond the life of its pod.
 ANNOTATION_OUTCOME: Final = f"{GROUP}/outcome"
 
+# The ConfigMap that says what must stay in the cache.
+KEEP_MAP: Final = "hfmodel-cache-keep"
+
 CONTAINER_FETCH: Final = "fetch"
 CONTAINER_SERVE: Final = "serve"

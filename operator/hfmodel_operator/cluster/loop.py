@@ -1,25 +1,29 @@
 """The reconcile loop: look at everything, decide, act; again whenever anything changes.
 
 Level-triggered: a round looks at what is, not at what happened, so a change that comes during a round is seen by the
-next, and a round that fails is made good by the next, which lists everything anew.
+next, and a round that fails is made good by the next, which lists everything anew. A model without pods, for which
+nothing is to be done, rests until something about it changes: a round costs what there is to do, not what there is.
 """
 
 import asyncio
 import contextlib
+import itertools
 import logging
+import random
 import time
-from collections.abc import Callable
-from dataclasses import dataclass, field
-from datetime import datetime
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
 from typing import Final, Protocol
 
 from hfmodel_operator.cluster.api import HFMODELS, JOBS, PODS, KubeApi, KubeError
 from hfmodel_operator.cluster.apply import Applier
 from hfmodel_operator.cluster.books import Book
-from hfmodel_operator.cluster.facts import Need, needs
 from hfmodel_operator.cluster.hearing import Hearing
 from hfmodel_operator.cluster.labels import OURS
+from hfmodel_operator.cluster.metrics import OperatorMetrics
 from hfmodel_operator.cluster.observe import Look, Picture, observe
+from hfmodel_operator.cluster.seen import Rest, Seen, rests
 from hfmodel_operator.cluster.settings import ClusterSettings
 from hfmodel_operator.cluster.store import Store
 from hfmodel_operator.cluster.world import World
@@ -31,6 +35,8 @@ logger = logging.getLogger(__name__)
 _SHORTEST_SECONDS: Final = 0.05  # between rounds that nothing called for
 _AFTER_ERROR_SECONDS: Final = 2.0
 _FACTS_SECONDS: Final = 10.0  # what is not watched changes too
+_STATUSES_A_ROUND: Final = 50  # who wants a model now does not wait until a thousand others have theirs
+_LONGEST_REST: Final = (30.0, 60.0)  # seconds; whatever was missed is seen then
 
 Decide = Callable[[Observed, Settings, datetime], Plan]
 
@@ -57,8 +63,11 @@ class Reconciler:
     settings: Settings
     now: Callable[[], datetime]
     called: asyncio.Event  # set by whoever changed something
+    metrics: OperatorMetrics = field(default_factory=OperatorMetrics)
     monotonic: Callable[[], float] = time.monotonic
     _books: dict[str, Book] = field(default_factory=dict)
+    _seen: Mapping[str, Seen] = field(default_factory=dict)
+    _resting: dict[str, Rest] = field(default_factory=dict)  # both by the uid of the model
     _list_at: float = float("-inf")  # when everything is listed next
 
     async def run(self) -> None:
@@ -82,15 +91,22 @@ class Reconciler:
         if self.monotonic() >= self._list_at:
             await self._list()
         serving = await self.hearing.refresh(self.store.all(PODS))
+        self.metrics.outcomes(await self.applier.note_outcomes())
+        self.metrics.pods(self.store.all(PODS))
         look = self._look()
-        changing = await self.world.refresh(self._needed(look), self.store.all(PODS))
-        await self.applier.note_outcomes()
-        look, now = self._look(), self.now()
-        plan = self.decide(look.observed, self.settings, now)
+        facts, progress = dict(self.world.facts), dict(self.world.progress)
+        changing = await self.world.refresh(look.needs, self.store.all(PODS))
+        if (facts, progress) != (self.world.facts, self.world.progress):
+            look = self._look()
+        now = self.now()
+        plan = _first_of(self.decide(look.awake, self.settings, now))
         if not self.lease.held:  # it was lost on the way
             return self._stand_by()
-        self._books = dict(look.books)
+        self.metrics.decided(look.observed, plan)
+        before, self._books = self._books, dict(look.books)
         self._books = await self.applier.apply(plan, look)
+        self.metrics.applied(before, self._books)
+        self._resting = {**look.rested, **rests(plan.rests, look.seen, now=now, longest=_longest_rest)}
         return self._pause(plan, busy=serving or changing)
 
     def _look(self) -> Look:
@@ -103,12 +119,9 @@ class Reconciler:
             facts=self.world.facts,
             books=self._books,
         )
-        return observe(picture, self.cluster, self.settings, self.now())
-
-    def _needed(self, look: Look) -> list[Need]:
-        return [
-            need for model in look.observed.models for need in needs(model.model, self.cluster, cached=model.cached)
-        ]
+        look = observe(picture, self.cluster, self.settings, self.now(), before=self._seen, resting=self._resting)
+        self._seen = look.seen
+        return look
 
     async def _list(self) -> None:
         for resource, labels in ((HFMODELS, None), (PODS, OURS), (JOBS, OURS)):
@@ -120,16 +133,30 @@ class Reconciler:
         pause = min(_FACTS_SECONDS, max(0.0, self._list_at - self.monotonic()))
         if busy:
             pause = min(pause, self.cluster.heartbeat_seconds)
+        due = [rest.due for rest in self._resting.values() if rest.due is not None]
         if plan.look_again_at is not None:
-            pause = min(pause, (plan.look_again_at - self.now()).total_seconds())
+            due.append(plan.look_again_at)
+        if due:
+            pause = min(pause, (min(due) - self.now()).total_seconds())
         return max(pause, _SHORTEST_SECONDS)
 
     def _stand_by(self) -> float:
         # What was remembered will be old when it is this one's turn.
-        self._books = {}
+        self._books, self._seen, self._resting = {}, {}, {}
         self._list_at = float("-inf")
+        self.metrics.stand_by()
         return float(self.cluster.lease_seconds)
 
     def _begin_anew(self) -> float:
+        self._resting = {}
         self._list_at = float("-inf")
         return _AFTER_ERROR_SECONDS
+
+
+def _first_of(plan: Plan) -> Plan:
+    """The next round comes at once and decides on the other statuses again."""
+    return replace(plan, statuses=dict(itertools.islice(plan.statuses.items(), _STATUSES_A_ROUND)))
+
+
+def _longest_rest() -> timedelta:
+    return timedelta(seconds=random.uniform(*_LONGEST_REST))  # noqa: S311 - spreads work, hides nothing

@@ -50,6 +50,7 @@ def observed_pod(pod: Json, heard: Heard, now: datetime) -> ObservedPod:
         template_hash=labels_of(pod).get(LABEL_TEMPLATE_HASH, ""),
         state=state,
         created_at=created_at,
+        scheduled_at=_scheduled_at(pod),
         starting_since=_starting_since(pod),
         ready_at=_ready_at(pod, now) if state in (PodState.READY, PodState.RETIRED) else None,
         activity=heard.activity,
@@ -96,6 +97,11 @@ def _lost(pod: Json, now: datetime) -> PodFailure | None:
         return None
     text = f"the pod was ready, and then not for {UNREADY_LIMIT.seconds} s: it hangs, or its node is lost"
     return PodFailure(Reason.CRASH_LOOP, text, taken=True)
+
+
+def _scheduled_at(pod: Json) -> datetime | None:
+    scheduled = condition(pod, "PodScheduled", "True")
+    return time_at(scheduled, "lastTransitionTime") if scheduled else None
 
 
 def _starting_since(pod: Json) -> datetime | None:

@@ -30,8 +30,8 @@ _JOB_NAME: Final = "job-name"
 _POD_WITHIN: Final = timedelta(seconds=10)  # the Job controller takes less, where it may
 
 
-def prefetch_job(model: HFModel, settings: ClusterSettings, *, attempt: int) -> Json:
-    """One try; when to try again is the operator's to say. `attempt` counts from 1."""
+def prefetch_job(model: HFModel, settings: ClusterSettings, *, attempt: int, keep: bool = True) -> Json:
+    """One try; when to try again is the operator's to say. `attempt` counts from 1; `keep` as in `fetch_container`."""
     labels = {LABEL_FETCH: model.id, LABEL_SOURCE: source_of(model).key, LABEL_MANAGED_BY: MANAGER}
     return {
         "apiVersion": "batch/v1",
@@ -47,7 +47,7 @@ def prefetch_job(model: HFModel, settings: ClusterSettings, *, attempt: int) -> 
                 "metadata": {"labels": labels},
                 "spec": {
                     "restartPolicy": "Never",
-                    "containers": [fetch_container(model, settings, link=False)],
+                    "containers": [fetch_container(model, settings, link=False, keep=keep)],
                     **pod_basics(settings, volumes=model_volumes(model, settings)),
                 },
             },

@@ -6,7 +6,7 @@ import secrets
 import signal
 from collections.abc import AsyncIterator, Coroutine
 from contextlib import asynccontextmanager
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
 import aiohttp
@@ -17,9 +17,11 @@ from hfmodel_operator.cluster.api import HFMODELS, KubeApi, KubeError, kube_api
 from hfmodel_operator.cluster.apply import Applier
 from hfmodel_operator.cluster.events import Recorder
 from hfmodel_operator.cluster.handlers import watch_settings, watching
+from hfmodel_operator.cluster.health import health_server
 from hfmodel_operator.cluster.hearing import Hearing
 from hfmodel_operator.cluster.lease import Lease
 from hfmodel_operator.cluster.loop import Reconciler
+from hfmodel_operator.cluster.metrics import OperatorMetrics
 from hfmodel_operator.cluster.settings import ClusterSettings
 from hfmodel_operator.cluster.store import Store
 from hfmodel_operator.cluster.world import World
@@ -38,12 +40,18 @@ async def run(cluster: ClusterSettings) -> None:
 
     Raises:
         KubeError: there are no credentials, the server does not answer, or the CRD is not installed.
+        CannotListen: on the health port.
     """
     stop = asyncio.Event()
-    async with kube_api(cluster.namespace) as api, _session() as session:
+    metrics = OperatorMetrics()
+    async with (
+        kube_api(cluster.namespace) as api,
+        _session() as session,
+        health_server(cluster.health_port, metrics.exposition),
+    ):
         await _check(api)
         logger.info("event=operator_started namespace=%s identity=%s", cluster.namespace, cluster.identity)
-        await _until(stop, *_parts(api, session, cluster, stop))
+        await _until(stop, *_parts(api, session, cluster, metrics, stop))
     logger.info("event=operator_stopped")
 
 
@@ -63,12 +71,16 @@ async def _session() -> AsyncIterator[aiohttp.ClientSession]:
 
 
 def _parts(
-    api: KubeApi, session: aiohttp.ClientSession, cluster: ClusterSettings, stop: asyncio.Event
+    api: KubeApi,
+    session: aiohttp.ClientSession,
+    cluster: ClusterSettings,
+    metrics: OperatorMetrics,
+    stop: asyncio.Event,
 ) -> tuple[Coroutine[Any, Any, None], ...]:
     called = asyncio.Event()
     store = Store(called.set)
     client = RuntimeClient(session, timeout=_ACTIVITY_SECONDS, retire_timeout=_RETIRE_SECONDS)
-    hearing = Hearing(client, _now)
+    hearing = Hearing(client, _now, heartbeat=timedelta(seconds=cluster.heartbeat_seconds * 0.9))
     lease = Lease(
         api,
         name=cluster.lease_name,
@@ -78,7 +90,8 @@ def _parts(
         changed=called.set,
     )
     active = api.while_held(lambda: lease.held)
-    applier = Applier(active, store=store, hearing=hearing, recorder=Recorder(active), settings=cluster, now=_now)
+    recorder = Recorder(active)
+    applier = Applier(active, store=store, hearing=hearing, recorder=recorder, settings=cluster, now=_now)
     reconciler = Reconciler(
         api=active,
         store=store,
@@ -91,22 +104,21 @@ def _parts(
         settings=Settings(max_loaded_models=cluster.max_loaded_models, base_url=cluster.base_url),
         now=_now,
         called=called,
+        metrics=metrics,
     )
-    return _watch(store, cluster, stop), lease.run(), reconciler.run()
+    return _watch(store, cluster, stop), lease.run(), recorder.run(), reconciler.run()
 
 
 async def _watch(store: Store, cluster: ClusterSettings, stop: asyncio.Event) -> None:
     ready = asyncio.Event()
     # kopf takes the signals for itself when it starts; they are to end all parts, and at once.
     signals = asyncio.create_task(_take_signals(ready, stop))
-    liveness = f"http://0.0.0.0:{cluster.health_port}/healthz" if cluster.health_port else None
     try:
         await kopf.operator(
             registry=watching(store),
             settings=watch_settings(),
             namespaces=[cluster.namespace],
             standalone=True,
-            liveness_endpoint=liveness,
             ready_flag=ready,
             stop_flag=stop,
         )

@@ -7,7 +7,9 @@ from pathlib import Path
 from typing import Any, Final
 
 from hfmodel_api.errors import HFModelError, InvalidManifest
+from hfmodel_api.sizes import parse_bytes
 from hfmodel_operator.cluster.profiles import Profile, read_profiles
+from hfmodel_operator.keep import keeper_name
 
 _SERVICE_ACCOUNT_NAMESPACE: Final = Path("/var/run/secrets/kubernetes.io/serviceaccount/namespace")
 LOG_LEVELS: Final = ("debug", "info", "warning", "error")
@@ -33,6 +35,8 @@ class ClusterSettings:
     image: str  # of the runtime, for models that name none
     gpu_image: str = ""  # the same for models that ask for GPUs; empty: `image`
     cache_claim: str  # the PersistentVolumeClaim that holds the cache
+    cache_limit: int | None = None  # bytes; None: nothing is ever removed from it
+    cache_keeper: str = ""  # who says what must stay in it; empty: namespace and Lease
     identity: str = "hfmodel-operator"  # of this process, in the Lease
     profiles: Mapping[str, Profile] = field(default_factory=dict)
     base_url: str = ""  # of the router, for status.url
@@ -49,6 +53,11 @@ class ClusterSettings:
     resync_seconds: int = 60
     heartbeat_seconds: float = 1.0  # between looks while pods serve
     log_level: str = "info"
+
+    @property
+    def keeper(self) -> str:
+        """The name of this installation among those that share a cache; it stays the same."""
+        return keeper_name(self.cache_keeper or f"{self.namespace}/{self.lease_name}")
 
 
 def settings_from_environment(environment: Mapping[str, str]) -> ClusterSettings:
@@ -123,6 +132,8 @@ _VARIABLES: Final[Mapping[str, tuple[str, Callable[[str], Any]]]] = {
     "HFMODEL_RUNTIME_IMAGE": ("image", str),
     "HFMODEL_RUNTIME_GPU_IMAGE": ("gpu_image", str),
     "HFMODEL_CACHE_CLAIM": ("cache_claim", str),
+    "HFMODEL_CACHE_LIMIT": ("cache_limit", parse_bytes),
+    "HFMODEL_CACHE_KEEPER": ("cache_keeper", str),
     "HFMODEL_PROFILES": ("profiles", lambda text: read_profiles(Path(text))),
     "HFMODEL_BASE_URL": ("base_url", str),
     "HFMODEL_MAX_LOADED_MODELS": ("max_loaded_models", _count),

@@ -25,6 +25,9 @@ class Store:
     def all(self, resource: Resource) -> tuple[Json, ...]:
         return tuple(self._objects.get(resource, {}).values())
 
+    def get(self, resource: Resource, uid: str) -> Json | None:
+        return self._objects.get(resource, {}).get(uid)
+
     def put(self, resource: Resource, thing: Json) -> None:
         uid, objects = uid_of(thing), self._objects.setdefault(resource, {})
         known = objects.get(uid)

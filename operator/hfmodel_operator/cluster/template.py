@@ -33,8 +33,10 @@ _GRACE_SECONDS: Final = 15  # beyond what the runtime takes to drain
 _STARTUP_SECONDS: Final = 24 * 3600
 
 
-def pod_manifest(model: HFModel, settings: ClusterSettings, *, name: str, fetched: Fetched | None) -> Json:
-    """A serving pod. Without `fetched` it fetches the model itself, before it serves.
+def pod_manifest(
+    model: HFModel, settings: ClusterSettings, *, name: str, fetched: Fetched | None, keep: bool = True
+) -> Json:
+    """A serving pod. Without `fetched` it fetches the model itself, before it serves; `keep` as in `fetch_container`.
 
     `model.spec.gpu.profile`, if set, is one of `settings`.
     """
@@ -52,7 +54,7 @@ def pod_manifest(model: HFModel, settings: ClusterSettings, *, name: str, fetche
             },
             "ownerReferences": [owner_reference(model)],
         },
-        "spec": _pod_spec(model, settings, fetched),
+        "spec": _pod_spec(model, settings, fetched, keep=keep),
     }
 
 
@@ -62,14 +64,14 @@ def new_pod_name(model: HFModel) -> str:
 
 def template_hash(model: HFModel, settings: ClusterSettings) -> str:
     """Two pods with equal hashes are interchangeable, whether they fetch or not."""
-    spec = _pod_spec(model, settings, None)
-    # Which token fetches the weights, and by which image they were fetched, makes no other pod.
+    spec = _pod_spec(model, settings, None, keep=False)
+    # How the weights are fetched (by which token, image and limit) makes no other pod.
     del spec["initContainers"]
     template = {"spec": spec, "source": source_of(model).key}
     return hashlib.sha256(json.dumps(template, sort_keys=True).encode()).hexdigest()[:_HASH_LENGTH]
 
 
-def _pod_spec(model: HFModel, settings: ClusterSettings, fetched: Fetched | None) -> Json:
+def _pod_spec(model: HFModel, settings: ClusterSettings, fetched: Fetched | None, *, keep: bool) -> Json:
     spec, profile = model.spec, _profile(model, settings)
     volumes = model_volumes(model, settings)
     pod: Json = {
@@ -78,7 +80,7 @@ def _pod_spec(model: HFModel, settings: ClusterSettings, fetched: Fetched | None
         "containers": [_serve_container(model, settings, fetched)],
     }
     if fetched is None:
-        pod["initContainers"] = [fetch_container(model, settings, link=True)]
+        pod["initContainers"] = [fetch_container(model, settings, link=True, keep=keep)]
         volumes.append({"name": "link", "emptyDir": {}})
     optional = {
         "nodeSelector": {**profile.node_selector, **spec.node_selector},

@@ -75,9 +75,19 @@ def test_the_monitors_find_service_and_pods() -> None:
     (endpoint,) = monitor["spec"]["endpoints"]
     assert endpoint["port"] in {port["name"] for port in service["spec"]["ports"]}
     assert endpoint["path"] == PATH_METRICS
-    pods = rendered.one("PodMonitor")
+    pods = rendered.one("PodMonitor", "hfmodel-runtime")
     assert pods["spec"]["selector"]["matchLabels"]["app.kubernetes.io/managed-by"] == MANAGER
     assert pods["metadata"]["labels"]["release"] == "prometheus"
+
+
+def test_the_operator_is_scraped_where_it_listens() -> None:
+    rendered = render(MONITORING, apis=[PROMETHEUS])
+    monitor = rendered.one("PodMonitor", "hfmodel-operator")
+    pod = rendered.pod("operator")
+    assert monitor["spec"]["selector"]["matchLabels"].items() <= pod["metadata"]["labels"].items()
+    (endpoint,) = monitor["spec"]["podMetricsEndpoints"]
+    assert endpoint["port"] in {port["name"] for port in pod["spec"]["containers"][0]["ports"]}
+    assert endpoint["path"] == PATH_METRICS
 
 
 @pytest.mark.parametrize(

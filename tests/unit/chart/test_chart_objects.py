@@ -155,7 +155,13 @@ def test_only_router_and_operator_reach_models() -> None:
     ]
     assert components == ["router", "operator"]
     assert callers[2:] == CLOSED["networkPolicy"]["metricsFrom"]
-    assert "ingress" not in rendered.one("NetworkPolicy", "hfmodel-operator")["spec"]
+
+
+def test_only_those_who_scrape_reach_the_operator() -> None:
+    (rule,) = render(CLOSED).one("NetworkPolicy", "hfmodel-operator")["spec"]["ingress"]
+    assert rule == {"ports": [{"port": "health"}], "from": CLOSED["networkPolicy"]["metricsFrom"]}
+    nobody = render({"networkPolicy": {"enabled": True}}).one("NetworkPolicy", "hfmodel-operator")["spec"]
+    assert (nobody["policyTypes"], "ingress" in nobody) == (["Ingress"], False)
 
 
 def test_the_test_passes_a_closed_router() -> None:

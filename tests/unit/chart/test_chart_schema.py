@@ -36,6 +36,8 @@ WRONG = [
     ("images.runtime.repository", "hfmodel/runtime:latest"),
     ("images.operator.digest", "abc"),
     ("cache.size", "much"),
+    ("cache.limit", "much"),
+    ("cache.limit", 80),
     ("cache.accessModes", []),
     ("cache.accessModes", ["ReadOnlyMany"]),
     ("runtime.maxLoadedModels", 1.5),

@@ -16,6 +16,7 @@ from hypothesis.stateful import (
 
 from hfmodel_api.spec import HFModel, HFModelSpec, Scaling
 from hfmodel_api.status import Phase
+from hfmodel_operator.decide import decide
 from hfmodel_operator.observed import Observed, ObservedModel, ObservedPod, PodState, Settings
 from hfmodel_operator.plan import Plan
 from support.decider_world import CRASH, GATED, SimulatedModel, SimulatedPod, World
@@ -24,6 +25,7 @@ START = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
 LIVE = (PodState.FETCHING, PodState.STARTING, PodState.READY)
 NAMES = ("a", "b", "c")
 ROUNDS_TO_REST = 6
+LONG, MOMENT = timedelta(hours=1), timedelta(milliseconds=1)
 # Which pods an event can befall.
 STATES = {
     "finish": (PodState.READY, PodState.GOING),
@@ -196,11 +198,27 @@ def check_plan(observed: Observed, plan: Plan, world: World) -> None:
     """What holds for every plan."""
     assert plan == world.decide(), "the same picture at the same time gives the same plan"
     assert plan.look_again_at is None or plan.look_again_at > world.now
+    check_rests(observed, plan, world)
     for model in observed.models:
         check_asked(model, plan)
         check_deleted(model, plan, world.settings)
         check_created(model, plan)
         check_woken(model, plan, world)
+
+
+def check_rests(observed: Observed, plan: Plan, world: World) -> None:
+    """Who rests could have been left out, now and for as long as it may rest."""
+    awake = Observed(models=tuple(model for model in observed.models if model.model.id not in plan.rests))
+    without = decide(awake, world.settings, world.now)
+    for what in ("deletes", "retires", "prefetches", "creates", "statuses"):
+        assert getattr(without, what) == getattr(plan, what)
+    for model in observed.models:
+        due = plan.rests.get(model.model.id, world.now)
+        last = world.now + LONG if due is None else max(due - MOMENT, world.now)
+        if model.model.id in plan.rests and not world.set_back:
+            later = decide(Observed(models=(model,)), world.settings, last)
+            acts = (later.creates, later.prefetches, dict(later.statuses))
+            assert acts == ((), (), {}), "it was to rest until then"
 
 
 def check_asked(model: ObservedModel, plan: Plan) -> None:
@@ -249,11 +267,14 @@ def check_created(model: ObservedModel, plan: Plan) -> None:
 
 
 def check_woken(model: ObservedModel, plan: Plan, world: World) -> None:
-    """A model without pods is woken for a want that was not met, never for one that was."""
+    """A model without pods is woken for a want that was not met, never for one that was, or that a failure outlived."""
     asleep = not any(pod.state in LIVE for pod in model.pods)
     woken = asleep and any(create.model_id == model.model.id for create in plan.creates)
     if woken and model.model.spec.scaling.min_replicas == 0 and not world.set_back:
         assert world.models[model.model.id].unmet
+        wanted, failed_at = model.demand.wanted_at, model.last_failed_at
+        if model.failures and wanted is not None and failed_at is not None:
+            assert failed_at <= wanted + world.settings.want_repeat, "somebody still waits"
 
 
 def rest(world: World) -> None:

@@ -84,8 +84,9 @@ def test_the_status_says_how_the_download_stands(fields: dict[str, Any], phase: 
     ],
 )
 def test_progress_is_written_in_steps(done: int, written: bool) -> None:
-    before = settled(model(cached=False, fetching=True, cache=CacheStatus(bytes=1_000, total_bytes=100_000)))
-    now = CacheStatus(bytes=done, total_bytes=100_000, bytes_per_second=17.0)
+    early = CacheStatus(bytes=1_000, total_bytes=100_000, bytes_per_second=16.0, seconds_left=6_000.0)
+    before = settled(model(cached=False, fetching=True, cache=early))
+    now = CacheStatus(bytes=done, total_bytes=100_000, bytes_per_second=17.0, seconds_left=5_000.0)
     plan = plan_of(model(cached=False, fetching=True, cache=now, status=before.status))
     assert [status.cache for status in plan.statuses.values()] == ([now] if written else [])
 
@@ -95,3 +96,31 @@ def test_progress_of_unknown_size_is_written_too() -> None:
     small, large = CacheStatus(bytes=2**20), CacheStatus(bytes=2**27)
     assert plan_of(model(cached=False, fetching=True, cache=small, status=before.status)).statuses == {}
     assert list(plan_of(model(cached=False, fetching=True, cache=large, status=before.status)).statuses) == ["m"]
+
+
+TIMED = CacheStatus(bytes=1_000, total_bytes=100_000, bytes_per_second=16.0, seconds_left=6_000.0)
+UNTIMED = CacheStatus(bytes=1_000, total_bytes=100_000)
+
+
+@pytest.mark.parametrize(
+    ("before", "fields", "after"),
+    [
+        pytest.param(UNTIMED, {"fetching": True, "cache": TIMED}, TIMED, id="it is known now"),
+        pytest.param(TIMED, {"fetching": True, "cache": UNTIMED}, UNTIMED, id="nothing comes any more"),
+        pytest.param(TIMED, {**failed(OFFLINE, 0.5), "cache": TIMED}, UNTIMED, id="it failed"),
+        pytest.param(TIMED, failed(OFFLINE, 0.5), UNTIMED, id="it failed and nobody remembers"),
+        pytest.param(TIMED, {"fetching": True}, UNTIMED, id="the next try has said nothing yet"),
+    ],
+)
+def test_a_speed_is_told_only_while_it_is_known(
+    before: CacheStatus, fields: dict[str, Any], after: CacheStatus
+) -> None:
+    told = settled(model(cached=False, fetching=True, cache=before)).status
+    assert told.cache == before
+    plan = plan_of(model(cached=False, **fields, status=told))
+    assert [status.cache for status in plan.statuses.values()] == [after]
+
+
+def test_the_pod_that_downloads_tells_its_speed_too() -> None:
+    found = model("m", pod(state=PodState.FETCHING), cached=False, cache=TIMED)
+    assert settled(found).status.cache == TIMED

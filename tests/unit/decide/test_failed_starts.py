@@ -15,6 +15,7 @@ from support.decider_values import (
     at,
     created,
     deleted,
+    idle,
     model,
     plan_of,
     pod,
@@ -91,6 +92,29 @@ def test_nobody_waits_so_nothing_is_tried() -> None:
 )
 def test_a_permanent_failure_is_tried_again_only(fields: dict[str, Any], tries: bool) -> None:
     assert created(plan_of(model("m", **fields))) == (["m"] if tries else [])
+
+
+@pytest.mark.parametrize(
+    ("fields", "tries"),
+    [
+        pytest.param({"wanted": 40, **failed(seconds_ago=35)}, True, id="while the want is repeated"),
+        pytest.param({"wanted": 40, **failed(seconds_ago=20)}, False, id="not for a want that nobody repeated"),
+        pytest.param({"wanted": 2, **failed(seconds_ago=20)}, True, id="for the next caller"),
+        pytest.param({"wanted": 40, "scaling": {"min_replicas": 1}, **failed(seconds_ago=20)}, True, id="for a pin"),
+        pytest.param({"wanted": 40, **failed(seconds_ago=-5)}, True, id="whatever failed in the future"),
+        pytest.param({"wanted": 40, **failed(times=0, seconds_ago=20)}, True, id="after a failure that was overcome"),
+    ],
+)
+def test_a_failed_start_is_tried_again(fields: dict[str, Any], tries: bool) -> None:
+    assert created(plan_of(model("m", **fields))) == (["m"] if tries else [])
+
+
+def test_nobody_gives_up_a_place_for_a_start_that_nobody_waits_for() -> None:
+    used = model("used", pod("u", activity=idle(30)))
+    failing = model("failing", wanted=40, **failed(seconds_ago=20))
+    plan = plan_of(used, failing, settings=Settings(max_loaded_models=1))
+    assert (created(plan), retired(plan), plan.look_again_at) == ([], [], plan_of(used).look_again_at)
+    assert status_of(plan, "failing").phase is Phase.ASLEEP
 
 
 def test_extra_pods_wait_for_the_back_off_too() -> None:

@@ -44,12 +44,32 @@ def test_the_token_of_the_installation(text: str, secret: TokenSecret) -> None:
 
 
 @pytest.mark.parametrize(
+    ("environment", "keeper"),
+    [
+        pytest.param({}, "models/hfmodel-operator", id="its own"),
+        pytest.param({"HFMODEL_LEASE_NAME": "other"}, "models/other", id="of another Lease"),
+        pytest.param({"HFMODEL_CACHE_KEEPER": "berlin"}, "berlin", id="as told"),
+    ],
+)
+def test_an_installation_has_a_name_among_those_that_share_the_cache(environment: dict[str, str], keeper: str) -> None:
+    settings = settings_from_environment({**LEAST, **environment, "POD_NAME": "operator-0"})
+    assert settings.keeper == keeper
+
+
+def test_the_cache_may_have_a_limit() -> None:
+    assert settings_from_environment(LEAST).cache_limit is None
+    assert settings_from_environment({**LEAST, "HFMODEL_CACHE_LIMIT": "40Gi"}).cache_limit == 40 * 2**30
+
+
+@pytest.mark.parametrize(
     ("environment", "says"),
     [
         pytest.param({"HFMODEL_RUNTIME_IMAGE": ""}, "HFMODEL_RUNTIME_IMAGE is not set", id="no image"),
         pytest.param({"HFMODEL_CACHE_CLAIM": " "}, "HFMODEL_CACHE_CLAIM is not set", id="no cache"),
         pytest.param({"WATCH_NAMESPACE": ""}, "WATCH_NAMESPACE is not set", id="no namespace"),
         pytest.param({"HFMODEL_MAX_LOADED_MODELS": "0"}, "HFMODEL_MAX_LOADED_MODELS: '0'", id="a limit of none"),
+        pytest.param({"HFMODEL_CACHE_LIMIT": "much"}, "HFMODEL_CACHE_LIMIT: 'much' is not a size", id="no size"),
+        pytest.param({"HFMODEL_CACHE_LIMIT": "0"}, "HFMODEL_CACHE_LIMIT: '0' is no size", id="a cache of nothing"),
         pytest.param({"HFMODEL_HEALTH_PORT": "70000"}, "HFMODEL_HEALTH_PORT: '70000'", id="no port"),
         pytest.param({"HFMODEL_HEARTBEAT_SECONDS": "nan"}, "HFMODEL_HEARTBEAT_SECONDS: 'nan'", id="no number"),
         pytest.param({"HFMODEL_LOG_LEVEL": "loud"}, "HFMODEL_LOG_LEVEL: 'loud' is not one of", id="no level"),

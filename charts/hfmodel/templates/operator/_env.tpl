@@ -28,6 +28,14 @@
 {{- end }}
 - name: HFMODEL_CACHE_CLAIM
   value: {{ include "hfmodel.cacheClaim" . }}
+{{- with .Values.cache.limit }}
+- name: HFMODEL_CACHE_LIMIT
+  value: {{ . | quote }}
+{{- end }}
+{{- with .Values.cache.keeper }}
+- name: HFMODEL_CACHE_KEEPER
+  value: {{ . | quote }}
+{{- end }}
 {{- with include "hfmodel.tokenSecret" . }}
 - name: HFMODEL_TOKEN_SECRET
   value: {{ . }}

@@ -23,6 +23,8 @@
   value: {{ int64 $router.maxHeldPerModel | quote }}
 - name: HFMODEL_MAX_HELD_TOTAL
   value: {{ int64 $router.maxHeldTotal | quote }}
+- name: HFMODEL_MAX_CONNECTIONS
+  value: {{ int64 $router.maxConnections | quote }}
 - name: HFMODEL_MAX_BODY_BYTES
   value: {{ int64 $router.maxBodyBytes | quote }}
 - name: HFMODEL_DRAIN_DELAY
