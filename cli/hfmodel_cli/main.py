@@ -8,6 +8,7 @@ from typing import NamedTuple, NoReturn
 import click
 
 from hfmodel_cli.errors import INTERRUPTED
+from hfmodel_cli.streams import open_closed_streams
 
 
 class _Command(NamedTuple):
@@ -58,6 +59,7 @@ def cli() -> None:
 
 def main(args: Sequence[str] | None = None) -> NoReturn:
     """Run `hfmodel` and exit. A pipe whose reader went away ends it silently, with 1."""
+    open_closed_streams()
     try:
         code = cli.main(args, prog_name="hfmodel", standalone_mode=False)
     except click.ClickException as error:

@@ -10,7 +10,7 @@ from typing import Any, TextIO
 import click
 
 from hfmodel_cli.client import Row, Server
-from hfmodel_cli.text import one_line, printable
+from hfmodel_cli.text import one_line, printable, seconds_text
 
 _GAP = "  "
 _NONE = "-"
@@ -27,6 +27,11 @@ def print_json_line(value: Any) -> None:
 def print_text(text: str) -> None:
     """A piece of an answer, at once. Pipes get it as it is, terminals without control characters."""
     click.echo(printable(text) if sys.stdout.isatty() else text, nl=False)
+
+
+def at_terminal() -> bool:
+    """Whether a person sees the output at once."""
+    return sys.stdout.isatty()
 
 
 def print_table(headers: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
@@ -55,11 +60,7 @@ def _print_rich(headers: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
 
 def ago(moment: datetime, now: datetime) -> str:
     """`3m` and the like, as kubectl shows ages."""
-    seconds = int(max((now - moment) / timedelta(seconds=1), 0.0))
-    for unit, size in (("d", 86_400), ("h", 3600), ("m", 60)):
-        if seconds >= 2 * size:
-            return f"{seconds // size}{unit}"
-    return f"{seconds}s"
+    return seconds_text((now - moment) / timedelta(seconds=1))
 
 
 @contextmanager

@@ -12,3 +12,12 @@ def printable(text: str) -> str:
 
 def one_line(text: str) -> str:
     return " ".join(printable(text).split())
+
+
+def seconds_text(seconds: float) -> str:
+    """`45s`, `3m`, `2h`, `5d`: at most two digits for long times, as kubectl shows ages."""
+    whole = int(max(seconds, 0.0))
+    for unit, size in (("d", 86_400), ("h", 3600), ("m", 60)):
+        if whole >= 2 * size:
+            return f"{whole // size}{unit}"
+    return f"{whole}s"

@@ -1,6 +1,7 @@
 """What only a process shows: signals, pipes, exit codes."""
 
 import os
+import shlex
 import signal
 import subprocess
 import sys
@@ -43,6 +44,16 @@ def test_a_reader_that_went_away_is_not_complained_about(router: ScriptedRouter)
     )
     os.close(writer)
     assert (result.returncode, result.stderr) == (1, b"")
+
+
+@pytest.mark.parametrize("closed", ["<&-", ">&-", "2>&-", "<&- >&- 2>&-"])
+@pytest.mark.parametrize("command", ["list", "list --json", "generate smol once"])
+def test_a_stream_that_was_closed_is_not_complained_about(command: str, closed: str, router: ScriptedRouter) -> None:
+    router.on("GET /models", Answer({"a": {}}))
+    router.on("POST /v1/completions", Answer(chunks=(sse({"choices": [{"text": "upon"}]}), b"data: [DONE]\n\n")))
+    line = f"{shlex.join(COMMAND)} {command} --url {router.url} {closed}"
+    result = subprocess.run(["/bin/sh", "-c", line], capture_output=True, timeout=60, check=False)
+    assert (result.returncode, result.stderr) == (0, b"")
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /dev/full: only Linux has a disk that is always full")

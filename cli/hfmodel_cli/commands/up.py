@@ -11,6 +11,7 @@ import click
 from rich.console import Console
 
 from hfmodel_api.duration import parse_duration
+from hfmodel_api.sizes import parse_bytes
 
 if TYPE_CHECKING:
     from hfmodel_cli.local.run import UpOptions
@@ -24,6 +25,18 @@ class _Duration(click.ParamType[timedelta]):
             return value
         try:
             return parse_duration(value)
+        except ValueError as error:
+            self.fail(str(error), param, ctx)
+
+
+class _Size(click.ParamType[int]):
+    name = "size"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
+        if isinstance(value, int):
+            return value
+        try:
+            return parse_bytes(value)
         except ValueError as error:
             self.fail(str(error), param, ctx)
 
@@ -67,6 +80,13 @@ def default_idle_timeout(environment: Mapping[str, str]) -> timedelta | None:
     "--cache-dir",
     type=click.Path(path_type=Path, file_okay=False),
     help="Where weights are kept. [default: $HFMODEL_CACHE, else $HF_HOME/hfmodel, else ~/.cache/hfmodel]",
+)
+@click.option(
+    "--cache-limit",
+    envvar="HFMODEL_CACHE_LIMIT",
+    type=_Size(),
+    help="How large the cache may become: 40Gi, 500GB. A download that needs room first removes the least recently "
+    "used models that no catalogue names. [default: no limit]",
 )
 @click.option(
     "--max-loaded",
@@ -152,6 +172,7 @@ def options_from(given: Mapping[str, Any], environment: Mapping[str, str]) -> "U
     backend = BackendOptions(
         catalog=catalog_path(given["catalog"]),
         cache_dir=(given["cache_dir"] or default_cache_dir(environment)).expanduser().resolve(),
+        cache_limit=given["cache_limit"],
         defaults=Defaults(idle_timeout=idle_timeout, prefetch=not given["no_prefetch"]),
         max_loaded=given["max_loaded"],
         runtime_log_level=router.log_level,

@@ -16,11 +16,13 @@ from hfmodel_cli.local.announce import Announcer, Audience
 from hfmodel_cli.local.catalog import Catalog, Defaults, Snapshot
 from hfmodel_cli.local.fetches import Fetches, FetchState, ProcessFetcher
 from hfmodel_cli.local.fleet import LocalFleet
+from hfmodel_cli.local.keep import CacheRules
 from hfmodel_cli.local.loop import Reconciler
 from hfmodel_cli.local.pods import PodOptions, Pods
 from hfmodel_cli.local.registry import Record, Registry
 from hfmodel_cli.local.zygote import Zygote
 from hfmodel_operator.decide import decide
+from hfmodel_operator.fetch_metrics import FetchMetrics
 from hfmodel_operator.observed import Settings
 from hfmodel_operator.runtime_client import RuntimeClient
 from hfmodel_operator.source import Source, source_of
@@ -32,6 +34,7 @@ class BackendOptions:
 
     catalog: Path
     cache_dir: Path
+    cache_limit: int | None = None  # bytes; None: nothing is ever removed
     url: str = ""
     defaults: Defaults = field(default_factory=Defaults)
     max_loaded: int | None = None  # None: what an old models.yaml says, else no limit
@@ -70,12 +73,15 @@ class Backend:
         self._tasks: list[asyncio.Task[None]] = []
         self._noted: frozenset[str] = frozenset()
         self._watcher = watcher
+        self.fetch_metrics = FetchMetrics()
         self._registry = Registry(now=_now, changed=self._called.set)
         self._zygote = Zygote(log=directory / "zygote.log", env=options.environment, command=options.zygote_command)
         fetcher = ProcessFetcher(
             cache_dir=options.cache_dir,
             log=directory / "fetch.log",
             env=options.environment,
+            rules=self._cache_rules,
+            metrics=self.fetch_metrics,
             command=options.fetch_command,
         )
         self._fetches = Fetches(fetcher, now=_now, changed=self._fetch_changed)
@@ -135,6 +141,11 @@ class Backend:
         old = self.catalog.snapshot.settings
         limit = self._options.max_loaded or (old.max_concurrent_models if old else None)
         return Settings(max_loaded_models=limit, base_url=self._options.url, min_residency=self._options.min_residency)
+
+    def _cache_rules(self) -> tuple[str, ...]:
+        options = self._options
+        rules = CacheRules(cache_dir=options.cache_dir, catalog=options.catalog, limit=options.cache_limit)
+        return rules.arguments(rules.keep(self._registry, self._pods, self._fetches, _now()))
 
     def _models_changed(self, snapshot: Snapshot) -> None:
         self._registry.set_models(snapshot.models)

@@ -4,11 +4,10 @@ import signal
 from dataclasses import dataclass
 from pathlib import Path
 
-from pydantic import ValidationError
-
 from hfmodel_api.status import Reason
-from hfmodel_api.wire import Failure
 from hfmodel_cli.local.processes import Exit
+from hfmodel_operator.last_word import parse_failure
+from hfmodel_operator.last_word import pod_failure as pod_failure
 from hfmodel_operator.observed import PodFailure
 
 _TAIL_BYTES = 4096
@@ -29,7 +28,7 @@ class Evidence:
 def explain(evidence: Evidence) -> PodFailure:
     """The runtime's own word if it left one; else what the way it ended and its log tell."""
     if (said := _said(evidence.termination_log)) is not None:
-        return pod_failure(said)
+        return said
     # Only the kernel's count tells its OOM killer from anybody else's kill -9.
     if evidence.exit.signal == signal.SIGKILL and evidence.oom_kills_after > evidence.oom_kills_before:
         message = "the kernel ended it because memory ran out: use a smaller model or dtype, or unload another model"
@@ -39,15 +38,10 @@ def explain(evidence: Evidence) -> PodFailure:
     return PodFailure(Reason.CRASH_LOOP, f"{message}. {said_last}" if said_last else message)
 
 
-def pod_failure(failure: Failure) -> PodFailure:
-    return PodFailure(failure.reason, failure.message, permanent=not failure.retryable)
-
-
-def _said(termination_log: Path) -> Failure | None:
+def _said(termination_log: Path) -> PodFailure | None:
     try:
-        lines = termination_log.read_text("utf-8", errors="replace").strip().splitlines()
-        return Failure.model_validate_json(lines[-1]) if lines else None
-    except (OSError, ValidationError):
+        return parse_failure(termination_log.read_text("utf-8", errors="replace"))
+    except OSError:
         return None
 
 

@@ -17,6 +17,7 @@ from hfmodel_api.status import CacheStatus, Reason
 from hfmodel_api.wire import Failure
 from hfmodel_cli.local.failures import pod_failure, tail
 from hfmodel_cli.local.processes import start_tethered, to_the_end
+from hfmodel_operator.fetch_metrics import FetchMetrics
 from hfmodel_operator.observed import PodFailure
 from hfmodel_operator.source import FETCHED, Fetched, Source
 
@@ -50,19 +51,30 @@ class ProcessFetcher:
 
     Args:
         log: a file that its output for people is appended to.
+        rules: options for the cache, asked for at every fetch.
+        metrics: counts how fetches end.
     """
 
     def __init__(
-        self, *, cache_dir: Path, log: Path, env: Mapping[str, str], command: Sequence[str] | None = None
+        self,
+        *,
+        cache_dir: Path,
+        log: Path,
+        env: Mapping[str, str],
+        rules: Callable[[], Sequence[str]] = tuple,
+        metrics: FetchMetrics | None = None,
+        command: Sequence[str] | None = None,
     ) -> None:
         self._cache_dir = cache_dir
+        self._rules = rules
+        self._metrics = metrics or FetchMetrics()
         self._log = log
         self._env = {name: value for name, value in env.items() if name not in _API_KEYS}
         self._command = command or (sys.executable, "-m", "hfmodel_runtime", "fetch")
 
     async def fetch(self, source: Source, progress: Progress) -> Fetched:
         log_start = self._log.stat().st_size if self._log.exists() else 0
-        command = (*self._command, *source.arguments(cache_dir=str(self._cache_dir)))
+        command = (*self._command, *source.arguments(cache_dir=str(self._cache_dir)), *self._rules())
         with self._log.open("ab") as log:
             process = await start_tethered(
                 command,
@@ -74,28 +86,31 @@ class ProcessFetcher:
             )
         try:
             assert process.stdout is not None  # noqa: S101 - asked for above
-            result = await _follow(process.stdout, progress)
+            result = await _follow(process.stdout, progress, self._metrics)
             code = await process.wait()
         except BaseException:
             await to_the_end(_stop(process))
             raise
         if result is None:
+            self._metrics.ended({})
             said = tail(self._log, start=log_start)
             raise FetchFailed(PodFailure(Reason.CRASH_LOOP, f"the fetch ended with exit code {code}. {said}".strip()))
         return result
 
 
-async def _follow(lines: asyncio.StreamReader, progress: Progress) -> Fetched | None:
+async def _follow(lines: asyncio.StreamReader, progress: Progress, metrics: FetchMetrics) -> Fetched | None:
     """What the process reports on its standard output, up to the end. Raises FetchFailed if it reports a failure."""
     result = None
     while line := await lines.readline():
-        match _event(line):
+        match event := _event(line):
             case {"event": "progress", **numbers}:
                 progress(CacheStatus.model_validate(numbers))
             case {"event": "done", **done}:
                 result = FETCHED.validate_python(done)
+                metrics.ended(event)
                 progress(CacheStatus(bytes=result.bytes, total_bytes=result.bytes))
             case {"event": "error", **failure}:
+                metrics.ended(event)
                 raise FetchFailed(pod_failure(Failure.model_validate(failure)))
     return result
 

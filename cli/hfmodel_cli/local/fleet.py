@@ -56,6 +56,7 @@ class LocalFleet:
             problem=None if endpoints else problem_of(status),
             message=_ready_message(status),
             start_seconds=record.start_seconds,
+            last_start=status.last_start,
             last_active=record.last_active,
             cache=status.cache,
             resolved_revision=status.resolved_revision,

@@ -57,6 +57,7 @@ async def up(options: UpOptions, host: Host) -> None:
         async with running_backend(backend_options, directory=directory, watcher=host, forced=forced) as backend:
             await _wake(options.load, backend)
             app = create_app(fleet=backend.fleet, settings=options.router)
+            app.metrics.registry.register(backend.fetch_metrics.registry)
 
             def welcome(_: str) -> None:
                 models = backend.catalog.snapshot.models.values()

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from datetime import datetime
 
 from rich.console import Console
-from rich.progress import BarColumn, DownloadColumn, Progress, TaskID, TextColumn, TransferSpeedColumn
+from rich.progress import BarColumn, DownloadColumn, Progress, TaskID, TextColumn
 from rich.table import Table
 from rich.text import Text
 
@@ -14,16 +14,22 @@ from hfmodel_api.errors import InvalidManifest
 from hfmodel_api.spec import HFModel, ModelType
 from hfmodel_api.status import CacheStatus
 from hfmodel_cli.local.announce import News
+from hfmodel_cli.progress import progress_text, speed_texts
 
 logger = logging.getLogger(__name__)
 
 
+# A download that ends sooner is told by its beginning and its end alone, where no bar shows it.
+_LONG_SECONDS = 10.0
+
+
 class Terminal:
-    """Single lines, and a bar for each download where the output is a terminal."""
+    """Single lines, and a bar for each download where the output is a terminal; elsewhere a line for each tenth."""
 
     def __init__(self, console: Console) -> None:
         self._console = console
         self._bars: dict[str, TaskID] = {}
+        self._tenths: dict[str, int] = {}  # of downloads that no bar shows
         self._progress: Progress | None = None
 
     def welcome(self, models: Iterable[HFModel], *, url: str, with_key: bool) -> None:
@@ -53,14 +59,31 @@ class Terminal:
 
     def progress(self, model_id: str, cache: CacheStatus | None) -> None:
         if not self._console.is_terminal:
+            self._tenth(model_id, cache)
             return
         if cache is None or cache.bytes == cache.total_bytes:
             self._drop(model_id)
             return
         progress = self._progress or self._begin()
         if model_id not in self._bars:
-            self._bars[model_id] = progress.add_task(model_id, total=None)
-        progress.update(self._bars[model_id], completed=cache.bytes, total=cache.total_bytes, refresh=True)
+            self._bars[model_id] = progress.add_task(model_id, total=None, speed="")
+        progress.update(
+            self._bars[model_id],
+            completed=cache.bytes,
+            total=cache.total_bytes,
+            speed=", ".join(speed_texts(cache)),
+            refresh=True,
+        )
+
+    def _tenth(self, model_id: str, cache: CacheStatus | None) -> None:
+        if cache is None:
+            self._tenths.pop(model_id, None)
+            return
+        tenth = cache.bytes * 10 // cache.total_bytes if cache.total_bytes else 0
+        is_long = cache.seconds_left is not None and cache.seconds_left >= _LONG_SECONDS
+        if is_long and tenth > self._tenths.get(model_id, -1):
+            self._tenths[model_id] = tenth
+            self._line(model_id, f"fetching, {progress_text(cache)}")
 
     def close(self) -> None:
         """Take the bars away."""
@@ -69,7 +92,8 @@ class Terminal:
         self._progress, self._bars = None, {}
 
     def _begin(self) -> Progress:
-        columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TransferSpeedColumn())
+        # The speed is the fetch's own: what an earlier try had brought already counts for nothing there.
+        columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TextColumn("{task.fields[speed]}"))
         # Refreshed with each piece of news; the default is a thread that does it all the time.
         self._progress = Progress(*columns, console=self._console, auto_refresh=False, transient=True)
         self._progress.start()
@@ -106,7 +130,7 @@ class LogAudience:
 
     def progress(self, model_id: str, cache: CacheStatus | None) -> None:
         if cache is not None:
-            logger.debug("fetching", extra={"model": model_id, "bytes": cache.bytes, "total_bytes": cache.total_bytes})
+            logger.debug("fetching", extra={"model": model_id, **cache.model_dump()})
 
     def close(self) -> None:
         """Nothing is open."""

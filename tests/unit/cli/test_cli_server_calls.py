@@ -9,8 +9,10 @@ from typing import Any
 import pytest
 from click.testing import CliRunner, Result
 
+from hfmodel_api.status import CacheStatus
 from hfmodel_cli.main import cli
 from hfmodel_cli.output import ago
+from hfmodel_cli.progress import progress_text
 from support.scripted_router import Answer, ScriptedRouter
 
 Hfmodel = Callable[..., Result]
@@ -59,15 +61,53 @@ def test_list_shows_whole_lines_to_a_pipe(router: ScriptedRouter, hfmodel: Hfmod
 
 
 def test_list_wide_shows_more(router: ScriptedRouter, hfmodel: Hfmodel) -> None:
-    router.on("GET /models", Answer({"gpt2": {**ASLEEP, "revision": "0123456789abcdef"}}))
+    start = {"container": 0.9, "port": 0.04, "imports": 1.8, "weights": 0.4}
+    router.on("GET /models", Answer({"gpt2": {**ASLEEP, "revision": "0123456789abcdef", "start": start}}))
     header, line = hfmodel("list", "--wide").stdout.splitlines()
-    assert header.endswith("SIZE  DEVICE  MAX LENGTH  WAKE   REVISION")
-    assert line.split()[-6:] == ["135M", "cpu", "2048", "4.2", "s", "0123456789ab"]
+    assert header.endswith("SIZE  DEVICE  MAX LENGTH  WAKE   REVISION      LAST START")
+    assert line.split()[-17:-11] == ["135M", "cpu", "2048", "4.2", "s", "0123456789ab"]
+    assert line.endswith("  3.1 s = container 0.9 + imports 1.8 + weights 0.4")
+
+
+def test_list_wide_of_a_model_that_never_started_shows_no_start(router: ScriptedRouter, hfmodel: Hfmodel) -> None:
+    router.on("GET /models", Answer({"gpt2": {**ASLEEP, "start": {}}}))
+    assert hfmodel("list", "--wide").stdout.splitlines()[1].endswith("  -")
 
 
 def test_list_of_nothing_is_a_header(router: ScriptedRouter, hfmodel: Hfmodel) -> None:
     router.on("GET /models", Answer({}))
     assert hfmodel("list").stdout.splitlines() == ["ID  TYPE  PHASE  READY  MODEL  LAST ACTIVE  MESSAGE"]
+
+
+HALF = {"bytes": 2_000_000_000, "total_bytes": 4_000_000_000, "bytes_per_second": 45e6, "seconds_left": 44.4}
+FETCHING = {**ASLEEP, "phase": "Fetching", "message": "its weights are being downloaded"}
+
+
+@pytest.mark.parametrize(
+    ("fields", "says"),
+    [
+        pytest.param({"cache": HALF}, ": 2.0 GB of 4.0 GB (50 %), 45.0 MB/s, 44s left", id="all is known"),
+        pytest.param({"cache": {"bytes": 5, "total_bytes": 10}}, ": 5 B of 10 B (50 %)", id="no speed yet"),
+        pytest.param({"cache": {"bytes": 5, "total_bytes": None}}, ": 5 B", id="no total"),
+        pytest.param({"cache": {"bytes": 10, "total_bytes": 10}}, "", id="all is there"),
+        pytest.param({"cache": None}, "", id="not begun"),
+        pytest.param({"cache": "much"}, "", id="nonsense"),
+        pytest.param({"cache": HALF, "phase": "Starting"}, ": 2.0 GB of 4.0 GB", id="its pod downloads"),
+        pytest.param({"cache": {"bytes": 5, "total_bytes": 10}, "phase": "Failed"}, "", id="it has stopped"),
+    ],
+)
+def test_list_says_how_far_a_download_is(
+    fields: dict[str, Any], says: str, router: ScriptedRouter, hfmodel: Hfmodel
+) -> None:
+    router.on("GET /models", Answer({"gpt2": {**FETCHING, **fields}}))
+    line = hfmodel("list").stdout.splitlines()[1]
+    assert line.partition("its weights are being downloaded")[2].startswith(says)
+    assert bool(says) == (":" in line)
+
+
+def test_a_bar_shows_how_far_it_is() -> None:
+    cache = CacheStatus.model_validate(HALF)
+    assert progress_text(cache, bar=True).startswith("━" * 10 + "╌" * 10 + " 2.0 GB of 4.0 GB (50 %)")
 
 
 def test_list_as_json_is_what_the_server_said(router: ScriptedRouter, hfmodel: Hfmodel) -> None:

@@ -131,6 +131,41 @@ def test_a_bar_shows_while_a_terminal_is_there_and_a_download_runs() -> None:
     assert "a line meanwhile" in output.getvalue()
 
 
+def test_the_bar_says_speed_and_time_left() -> None:
+    output = io.StringIO()
+    terminal = Terminal(Console(file=output, force_terminal=True, width=120))
+    cache = CacheStatus(bytes=500_000, total_bytes=1_000_000, bytes_per_second=2_000.0, seconds_left=250.0)
+    terminal.progress("m", cache)
+    terminal.close()
+    assert "2.0 kB/s, 4m left" in output.getvalue()
+
+
+def download(tenths: float, *, seconds_left: float) -> CacheStatus:
+    return CacheStatus(bytes=int(tenths * 100), total_bytes=1000, bytes_per_second=5.0, seconds_left=seconds_left)
+
+
+def test_a_pipe_gets_a_line_for_each_tenth_of_a_long_download() -> None:
+    output = io.StringIO()
+    terminal = Terminal(Console(file=output, width=100))
+    for tenths in (0.0, 0.5, 1.0, 1.9, 5.0):
+        terminal.progress("m", download(tenths, seconds_left=100))
+    terminal.progress("m", None)
+    terminal.progress("m", download(5.0, seconds_left=100))
+    lines = output.getvalue().splitlines()
+    shares = [line.partition("(")[2].partition(")")[0] for line in lines]
+    assert shares == ["0 %", "10 %", "50 %", "50 %"]
+    assert lines[1].endswith("m  fetching, 100 B of 1.0 kB (10 %), 5 B/s, 100s left")
+
+
+def test_a_pipe_gets_no_line_for_a_short_download() -> None:
+    output = io.StringIO()
+    terminal = Terminal(Console(file=output, width=100))
+    for tenths in (1.0, 5.0):
+        terminal.progress("m", download(tenths, seconds_left=3))
+    terminal.progress("m", CacheStatus(bytes=3))
+    assert output.getvalue() == ""
+
+
 def test_the_log_says_the_same(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.DEBUG)
     audience = LogAudience()

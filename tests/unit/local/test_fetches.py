@@ -1,6 +1,7 @@
 """Fetching for local mode: one fetch per source, remembered, explained; and the process that does it."""
 
 import asyncio
+import contextlib
 import json
 import os
 import sys
@@ -11,6 +12,7 @@ import pytest
 
 from hfmodel_api.status import CacheStatus, Reason
 from hfmodel_cli.local.fetches import Fetches, FetchFailed, ProcessFetcher, Progress
+from hfmodel_operator.fetch_metrics import FetchMetrics
 from hfmodel_operator.observed import PodFailure
 from hfmodel_operator.source import Fetched, Source
 from support.alive import alive, eventually
@@ -199,3 +201,26 @@ async def test_cancelled_it_leaves_no_process(tmp_path: Path) -> None:
     await asyncio.gather(fetching, return_exceptions=True)
     assert fetching.cancelled()
     assert not alive(pids[0])
+
+
+@pytest.mark.parametrize(
+    ("text", "result"),
+    [
+        pytest.param('say(event="done", path="/x", bytes=1, seconds=1.0, downloaded_bytes=1)', "Done", id="done"),
+        pytest.param(
+            'say(event="error", reason="RepoNotFound", message="none", retryable=False)', "RepoNotFound", id="failed"
+        ),
+        pytest.param("sys.exit(3)", "CrashLoop", id="crashed"),
+    ],
+)
+async def test_how_it_ended_is_counted(text: str, result: str, tmp_path: Path) -> None:
+    metrics = FetchMetrics()
+    command = program(tmp_path, text)
+    fetcher = ProcessFetcher(
+        cache_dir=tmp_path, log=tmp_path / "fetch.log", env=os.environ, metrics=metrics, command=command
+    )
+    with contextlib.suppress(FetchFailed):
+        await fetcher.fetch(SOURCE, lambda _: None)
+    samples = [sample for family in metrics.registry.collect() for sample in family.samples]
+    ended = {each.labels["result"]: each.value for each in samples if each.name == "hfmodel_operator_fetches_total"}
+    assert ended == {result: 1}

@@ -55,6 +55,7 @@ def test_defaults(catalog: Path, tmp_path: Path) -> None:
 def test_every_option_arrives(catalog: Path) -> None:
     options = parsed(
         *(str(catalog), "--host", "::1", "--port", "0", "--max-loaded", "2", "--idle-timeout", "90s", "--no-prefetch"),
+        *("--cache-limit", "40Gi"),
         *(
             "--api-key",
             "sk-1, sk-2",
@@ -71,7 +72,7 @@ def test_every_option_arrives(catalog: Path) -> None:
     assert (router.host, router.port, router.hold_timeout, router.drain_timeout) == ("::1", 0, 60, 5)
     assert (router.api_keys, router.cors_origins) == (("sk-1", "sk-2"), ("https://a", "https://b"))
     assert (router.log_level, router.json_logs) == ("info", True)
-    assert (backend.max_loaded, backend.stop_within) == (2, 5)
+    assert (backend.max_loaded, backend.stop_within, backend.cache_limit) == (2, 5, 40 * 2**30)
     assert (backend.defaults.idle_timeout, backend.defaults.prefetch) == (timedelta(seconds=90), False)
     assert options.load == ("a", "b")
     assert "sk-1" not in repr(options)
@@ -118,6 +119,8 @@ def test_minutes_that_are_no_number_are_named() -> None:
         pytest.param([".", "--port", "70000"], 2, "'--port'", id="no-port"),
         pytest.param([".", "--idle-timeout", "5 minutes"], 2, "write it as 30s", id="no-duration"),
         pytest.param([".", "--max-loaded", "0"], 2, "'--max-loaded'", id="no-room"),
+        pytest.param([".", "--cache-limit", "much"], 2, "write it as 40Gi", id="no-size"),
+        pytest.param([".", "--cache-limit", "0"], 2, "more than nothing", id="no-cache"),
     ],
 )
 def test_what_makes_no_sense_is_one_clear_sentence(arguments: list[str], code: int, said: str) -> None:
