@@ -10,7 +10,11 @@ from bench import results
 
 # Each is a package with `add_arguments(parser)` and `run(arguments)` in its module `command`.
 BENCHES = {
+    "cold_start": "how long a sleeping model takes to answer",
     "engine": "the batch engine beside what else serves the same model",
+    "overload": "what comes of callers at ten times the load",
+    "operator_scale": "the operator and the router with many models on a real API server",
+    "relay": "the router's relay beside Caddy, HAProxy and nginx",
 }
 
 

@@ -14,7 +14,7 @@ import psutil
 
 _FOLDER = Path(__file__).parent / "results"
 # Paths of one machine say nothing on another.
-_OF_THIS_MACHINE = frozenset({"--out", "--model-dir"})
+_OF_THIS_MACHINE = frozenset({"--out", "--model-dir", "--url"})
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

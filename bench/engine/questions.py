@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from bench.engine import prompts
 from bench.engine.load import Leg
-from bench.engine.servers import OLD_WAY, OURS, TRANSFORMERS, Contender
+from bench.engine.servers import OLD_WAY, OURS, TRANSFORMERS, VLLM, Contender
 
 NEW_TOKENS = 64
 
@@ -97,6 +97,15 @@ def _throughput(
     )
 
 
+def _beside(name: str, other: Contender, *, target: float) -> Sequence[Question]:
+    """Against a server that batches too."""
+    short, mixed = "16 clients, prompts of 20 tokens", "16 clients, prompts of 20 to 400 tokens"
+    return (
+        _throughput(f"{name}-short-16", short, make=_short, clients=16, target=target, against=other),
+        _throughput(f"{name}-16", mixed, make=_mixed, clients=16, target=target, against=other),
+    )
+
+
 ENGINE = (
     _throughput("one", "one client, short prompts", make=_short, clients=1, target=1.3),
     _throughput("short-16", "16 clients, prompts of 20 tokens", make=_short, clients=16, target=6),
@@ -118,14 +127,8 @@ ENGINE = (
     ),
     _kept(200, target=3),
     _kept(400, target=6),
-    _throughput(
-        "transformers-16",
-        "16 clients, prompts of 20 to 400 tokens",
-        make=_mixed,
-        clients=16,
-        target=1.5,
-        against=TRANSFORMERS,
-    ),
+    *_beside("transformers", TRANSFORMERS, target=1.5),
+    *_beside("vllm", VLLM, target=1),
 )
 
 

@@ -1,12 +1,11 @@
 """The servers that are compared, each a process of its own on a free port."""
 
 import os
-import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.error import URLError
@@ -14,7 +13,14 @@ from urllib.request import urlopen
 
 import psutil
 
+from bench import peers
+from bench.ports import free_port
+
 _PATIENCE = 300.0  # seconds to be ready, on a busy machine
+
+
+def _this_python() -> Path:
+    return Path(sys.executable)
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +32,8 @@ class Contender:
         ready: the path that answers 200 once it serves.
         model: what requests call the model; `{model}` is filled in.
         extra: fields of a request that this server knows and the others need not.
+        environment: variables that it needs beside those of every server.
+        python: finds, or installs, the interpreter; raises `peers.PeerMissing` where there can be none.
     """
 
     name: str
@@ -33,6 +41,8 @@ class Contender:
     ready: str
     model: str
     extra: tuple[tuple[str, bool], ...] = ()
+    environment: tuple[tuple[str, str], ...] = ()
+    python: Callable[[], Path] = _this_python
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +78,24 @@ TRANSFORMERS = Contender(
     "/health",
     "{model}",
 )
+# Without compilation, which takes minutes at each start. It takes its threads from the environment, not by binding.
+VLLM = Contender(
+    "vLLM",
+    (
+        *("-m", "vllm.entrypoints.openai.api_server", "--model", "{model}", "--served-model-name", "m"),
+        *("--dtype", "float32", "--enforce-eager", "--max-model-len", "2048", "--max-num-seqs", "64"),
+        *("--host", "127.0.0.1", "--port", "{port}"),
+    ),
+    "/health",
+    "m",
+    _TO_THE_END,
+    environment=(
+        ("VLLM_CPU_KVCACHE_SPACE", "2"),
+        ("VLLM_CPU_OMP_THREADS_BIND", "nobind"),
+        ("VLLM_NO_USAGE_STATS", "1"),
+    ),
+    python=peers.vllm,
+)
 
 
 @contextmanager
@@ -82,10 +110,10 @@ def running(contenders: Sequence[Contender], *, model_dir: Path, threads: int, l
 
 @contextmanager
 def _started(contender: Contender, *, model_dir: Path, threads: int, logs: Path) -> Iterator[Running]:
-    port = _free_port()
+    port = free_port()
     words = {"model": str(model_dir), "port": str(port), "threads": str(threads)}
-    command = [sys.executable, *(word.format(**words) for word in contender.command)]
-    environment = os.environ | {"OMP_NUM_THREADS": str(threads), "HF_HUB_OFFLINE": "1"}
+    command = [str(contender.python()), *(word.format(**words) for word in contender.command)]
+    environment = os.environ | {"OMP_NUM_THREADS": str(threads), "HF_HUB_OFFLINE": "1"} | dict(contender.environment)
     log = logs / f"{contender.name.replace(' ', '-')}.log"
     with log.open("w") as output, subprocess.Popen(command, stdout=output, stderr=output, env=environment) as popen:
         try:
@@ -93,7 +121,19 @@ def _started(contender: Contender, *, model_dir: Path, threads: int, logs: Path)
             _until_ready(popen, url + contender.ready, log)
             yield Running(contender, url, contender.model.format(**words), psutil.Process(popen.pid))
         finally:
-            popen.kill()
+            _end(popen)
+
+
+def _end(popen: "subprocess.Popen[bytes]") -> None:
+    """The server and what it has started."""
+    try:
+        processes = psutil.Process(popen.pid).children(recursive=True)
+    except psutil.NoSuchProcess:
+        processes = []
+    popen.kill()
+    for process in processes:
+        with suppress(psutil.NoSuchProcess):
+            process.kill()
 
 
 def _until_ready(popen: "subprocess.Popen[bytes]", url: str, log: Path) -> None:
@@ -110,9 +150,3 @@ def _answers(url: str) -> bool:
             return bool(response.status == 200)
     except (URLError, OSError):
         return False
-
-
-def _free_port() -> int:
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        return int(listener.getsockname()[1])
