@@ -11,7 +11,10 @@ DEMO_MODEL := .demo/SmolLM2-135M-Instruct.Q4_1.gguf
 DEMO_MODEL_SHA256 := b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53
 DEMO_PORT ?= 8000
 PYTEST_ARGS ?=
+BENCHES ?= engine cold_start relay operator_scale overload
 BENCH_ARGS ?=
+CHAOS_SECONDS ?= 180
+SEEDS ?= 1 2 3
 
 .PHONY: help
 help: ## Show this list
@@ -78,11 +81,19 @@ e2e: cluster-build $(DEMO_MODEL) ## Images, chart and models on a real node, or 
 	@[ -n "$${KUBECONFIG:-}" ] || PYTHONPATH=tests $(BIN)/python -m images build
 	@$(BIN)/python -m pytest tests/e2e $(PYTEST_ARGS)
 
+.PHONY: chaos
+chaos: cluster-build $(DEMO_MODEL) ## Kill, restart and flood parts while clients ask: no request may be lost (20 minutes; Debian, root)
+	@for rig in local node; do PYTHONPATH=tests $(BIN)/python -m chaos $$rig --seed $(SEEDS) \
+		--seconds $(CHAOS_SECONDS) --report bench/results/chaos-$$rig.json; done
+
 .PHONY: bench
-bench: $(DEMO_MODEL) ## Measure the engine beside the old server's way, in one run (half an hour; results in bench/results)
+bench: cluster-build $(DEMO_MODEL) ## Measure beside what a user would pick instead (an hour; BENCHES="engine relay"; results in bench/results)
 	@model="$$($(BIN)/hfmodel-runtime fetch --cache-dir .demo/cache --path $(DEMO_MODEL) | tail -n 1 | \
 		$(BIN)/python -c 'import json, sys; print(json.load(sys.stdin)["path"])')"; \
-		$(BIN)/python -m bench engine --model-dir "$$model" $(BENCH_ARGS)
+		for bench in $(BENCHES); do \
+			case $$bench in engine|cold_start|overload) set -- --model-dir "$$model";; *) set --;; esac; \
+			$(BIN)/python -m bench $$bench "$$@" $(BENCH_ARGS); \
+		done
 
 .PHONY: check
 check: $(VENV)/.ready ## Lint, formatting, types, import contracts

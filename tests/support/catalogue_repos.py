@@ -26,7 +26,6 @@ _PIECES = 420
 _T5_IDS = {"pad": 0, "eos": 1, "unk": 2, "bos": -1}
 _GEMMA_IDS = {"pad": 0, "eos": 1, "bos": 2, "unk": 3}
 _LLAMA2_IDS = {"unk": 0, "bos": 1, "eos": 2, "pad": -1}
-_WITH_BYTES = ("GemmaTokenizer", "LlamaTokenizer")
 _LLAMA3_CHAT = (
     "{{ bos_token }}{% for message in messages %}[{{ message['role'] }}] {{ message['content'] }}{{ eos_token }}"
     "{% endfor %}{% if add_generation_prompt %}[assistant] {% endif %}"
@@ -118,22 +117,20 @@ GUIDE: Mapping[str, StandIn] = {
 def write_repo(stand_in: StandIn, *, seed: int, directory: Path) -> Any:
     """Write its files into `directory`; returns the model."""
     directory.mkdir(parents=True)
-    ids = _write_tokenizer(stand_in, directory)
+    ids = write_tokenizer(stand_in, directory)
     length = {"n_positions": _POSITIONS, "max_position_embeddings": _POSITIONS, "seq_length": _POSITIONS}
     model = tiny_model(stand_in.architecture, seed=seed, **length | ids | dict(stand_in.config))
-    # Bytes that are no text are shown differently when they come one by one. Trained models do not say them.
-    bytes_ = range(len(ids), len(ids) + 256) if stand_in.tokenizer in _WITH_BYTES else ()
-    _never_say(model, [model.config.eos_token_id, *bytes_])
+    _never_say(model, model.config.eos_token_id)
     model.save_pretrained(directory, max_shard_size=_SHARD if stand_in.sharded else "1GB")
     if stand_in.pickled:
         _pickle(directory, model)
     return model
 
 
-def _never_say(model: Any, token_ids: list[int]) -> None:
-    """Give them a logit of zero; among random ones some are always greater."""
+def _never_say(model: Any, token_id: int) -> None:
+    """Give it a logit of zero; among random ones some are always greater."""
     with torch.no_grad():
-        model.get_output_embeddings().weight[token_ids] = 0
+        model.get_output_embeddings().weight[token_id] = 0
 
 
 def _pickle(directory: Path, model: Any) -> None:
@@ -155,7 +152,7 @@ def _pickled(name: str) -> str:
     return name.replace("model", "pytorch_model").replace(".safetensors", ".bin")
 
 
-def _write_tokenizer(stand_in: StandIn, directory: Path) -> dict[str, int]:
+def write_tokenizer(stand_in: StandIn, directory: Path) -> dict[str, int]:
     """Write the files that the class reads; returns the ids of special tokens as a config names them."""
     match stand_in.tokenizer:
         case "T5Tokenizer":

@@ -17,7 +17,7 @@ from hfmodel_api.spec import HFModel
 from hfmodel_runtime.engine.protocol import EngineLimits
 from hfmodel_runtime.lifecycle import Lifecycle
 from hfmodel_runtime.server.app import create_app
-from hfmodel_runtime.server.listening import HttpServer, listen
+from hfmodel_runtime.server.listening import HttpServer, connection_limits, listen
 from hfmodel_runtime.server.model import ServedModel
 from hfmodel_runtime.settings import ServeSettings
 from support.fake_engine import FakeEngine
@@ -120,12 +120,13 @@ async def _runtime(model: HFModel) -> AsyncIterator[str]:
         type=spec.type,
         suggested_temperature=spec.suggested_temperature,
     )
-    limits = EngineLimits(max_length=spec.max_length or TOKENS, vocab_size=0x110000)
-    engine = FakeEngine(limits=limits, seq2seq=spec.model == "t5")
+    engine_limits = EngineLimits(max_length=spec.max_length or TOKENS, vocab_size=0x110000)
+    engine = FakeEngine(limits=engine_limits, seq2seq=spec.model == "t5")
     served = ServedModel(settings, Lifecycle(), loop=asyncio.get_running_loop())
     served.loaded(engine)
     started = asyncio.Event()
-    server = HttpServer(create_app(served), on_started=started.set)
+    limits = connection_limits(settings, refused=lambda _: None)
+    server = HttpServer(create_app(served), limits=limits, on_started=started.set)
     listener = listen("127.0.0.1", 0)
     serving = asyncio.create_task(server.serve(sockets=[listener]))
     await started.wait()
