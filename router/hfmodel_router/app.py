@@ -8,6 +8,7 @@ from http import HTTPStatus
 from starlette.types import Receive, Scope, Send
 
 from hfmodel_api.errors import EngineFailed, HFModelError, RequestError
+from hfmodel_api.request_id import request_id
 from hfmodel_router import calls
 from hfmodel_router.auth import Keys
 from hfmodel_router.core import STOPPING, Core, open_core
@@ -19,7 +20,6 @@ from hfmodel_router.front import TURN
 from hfmodel_router.limits import read_body, replay
 from hfmodel_router.metrics import Metrics
 from hfmodel_router.report import CLIENT_GONE, report
-from hfmodel_router.request_id import request_id
 from hfmodel_router.settings import RouterSettings
 
 logger = logging.getLogger(__name__)

@@ -9,6 +9,7 @@ from typing import Any, cast
 
 from starlette.types import Message, Receive, Scope
 
+from hfmodel_api.connections import CLIENT_STALLED
 from hfmodel_api.errors import RequestError, Unauthorized
 from hfmodel_api.names import HEADER_HELD_SECONDS, HEADER_REQUEST_ID, HEADER_RETRIES
 from hfmodel_router import sse
@@ -137,6 +138,8 @@ class Exchange:
                 async with asyncio.timeout(self._stall_timeout):
                     await self.turn.drain()
             except TimeoutError:
+                self.refused = CLIENT_STALLED
+                self.turn.abort()
                 raise ClientGone from None
         self.turn.write(body, more=more)
 

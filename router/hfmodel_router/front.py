@@ -27,6 +27,7 @@ class Turn(RequestResponseCycle):
     """One request and its answer."""
 
     _head = b""  # of the answer, until it is sent with what follows
+    _until_close = False  # the end of the connection is that of the answer
     _on_gone: Callable[[], None] | None = None
 
     def watch(self, on_gone: Callable[[], None] | None) -> None:
@@ -68,8 +69,6 @@ class Turn(RequestResponseCycle):
         """The answer's head; it goes out with the first call of `write`."""
         if self.response_started:
             raise RuntimeError("the answer has begun already")
-        self.response_started = True
-        self.waiting_for_100_continue = False
         closes = False
         lines = []
         for name, value in (*self.default_headers, *headers):
@@ -83,8 +82,12 @@ class Turn(RequestResponseCycle):
         if not self.keep_alive and not closes:
             lines.append(b"connection: close")
         if self.chunked_encoding is None and self.scope["method"] != "HEAD" and status not in _NO_BODY:
-            self.chunked_encoding = True
-            lines.append(b"transfer-encoding: chunked")
+            self._until_close = self.scope["http_version"] == "1.0"  # which knows no chunks
+            self.chunked_encoding = not self._until_close
+            if self.chunked_encoding:
+                lines.append(b"transfer-encoding: chunked")
+        self.response_started = True
+        self.waiting_for_100_continue = False
         self._head = b"%b%b\r\n\r\n" % (STATUS_LINE[status], b"\r\n".join(lines))
 
     def write(self, body: bytes, *, more: bool) -> None:
@@ -100,6 +103,32 @@ class Turn(RequestResponseCycle):
         if not more:
             self._complete()
 
+    def cut(self) -> None:
+        """End the connection in the middle of the answer, so that the client sees that something is missing."""
+        if self.response_complete or self.disconnected:
+            return
+        if self._until_close:
+            self.abort()
+        else:
+            self.transport.close()
+
+    def abort(self) -> None:
+        """End the connection at once; what the client did not take is dropped."""
+        self.transport.abort()
+
+    async def run_asgi(self, app: Any) -> None:
+        """As uvicorn's; but an answer that is cut on purpose is no error, and has its line in the log already."""
+        try:
+            await app(self.scope, self.receive, self.send)
+        except BaseException:  # as uvicorn does: nothing is above
+            self.logger.exception("the application failed on a request")
+        finally:
+            if self.response_started or self.disconnected:
+                self.cut()
+            else:
+                await self.send_500_response()
+            self.on_response = lambda: None
+
     def _framed(self, body: bytes, *, more: bool) -> bytes:
         if self.scope["method"] == "HEAD":
             self.expected_content_length = 0
@@ -107,6 +136,8 @@ class Turn(RequestResponseCycle):
         if self.chunked_encoding:
             framed = b"%x\r\n%b\r\n" % (len(body), body) if body else b""
             return framed if more else framed + b"0\r\n\r\n"
+        if self._until_close:
+            return body
         self.expected_content_length -= len(body)
         if self.expected_content_length < 0:
             raise RuntimeError("the answer is longer than its content-length")
@@ -169,7 +200,6 @@ class Front(HttpToolsProtocol):
             self._start_asgi_task(turn, self.app)
         else:
             # Pipelined: it has to wait for the answer before it.
-            self.flow.pause_reading()
             self.pipeline.appendleft((turn, self.app))
 
     def connection_lost(self, exc: Exception | None) -> None:

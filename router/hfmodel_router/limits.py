@@ -1,12 +1,13 @@
 """What a client may take of this router: connections, headers, and a body within bounds of size and time."""
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 
 from starlette.types import Message, Receive
 
 from hfmodel_api.connections import ConnectionLimits, affordable_connections
-from hfmodel_api.errors import BodyTooLarge, InvalidRequest
+from hfmodel_api.errors import BodyTooLarge, InvalidRequest, Overloaded
 from hfmodel_router.errors import ClientGone
 from hfmodel_router.settings import RouterSettings
 
@@ -23,8 +24,46 @@ def connection_limits(settings: RouterSettings, *, refused: Callable[[str], None
     )
 
 
-async def read_body(receive: Receive, headers: Mapping[bytes, bytes], *, max_bytes: int, timeout: float) -> bytes:
+class BodyRoom:
+    """The bodies of all requests that are read, held or worked on, together within a bound of bytes."""
+
+    def __init__(self, max_bytes: int) -> None:
+        self._max_bytes = max_bytes
+        self._taken = 0
+
+    @contextmanager
+    def place(self) -> Iterator[Callable[[int], None]]:
+        """For one body: call what it gives with the bytes that are there each time there are more.
+
+        That call raises Overloaded where they do not fit.
+        """
+        mine = 0
+
+        def grow_to(size: int) -> None:
+            nonlocal mine
+            if self._taken - mine + size > self._max_bytes:
+                raise Overloaded(f"the bodies of other requests take all of {self._max_bytes} bytes", retry_after=1)
+            self._taken += size - mine
+            mine = size
+
+        try:
+            yield grow_to
+        finally:
+            self._taken -= mine
+
+
+async def read_body(
+    receive: Receive,
+    headers: Mapping[bytes, bytes],
+    *,
+    max_bytes: int,
+    timeout: float,
+    grown: Callable[[int], None] = lambda _: None,
+) -> bytes:
     """The whole body.
+
+    Args:
+        grown: called with the bytes that are here, each time more arrived; what it raises ends the reading.
 
     Raises:
         BodyTooLarge: by its Content-Length, or as soon as more than `max_bytes` arrived.
@@ -33,7 +72,7 @@ async def read_body(receive: Receive, headers: Mapping[bytes, bytes], *, max_byt
     """
     declared = headers.get(b"content-length", b"")
     if declared.isdigit() and int(declared) > max_bytes:
-        raise _too_large(max_bytes)
+        raise too_large(max_bytes)
     body = bytearray()
     try:
         async with asyncio.timeout(timeout):
@@ -45,7 +84,8 @@ async def read_body(receive: Receive, headers: Mapping[bytes, bytes], *, max_byt
                 body += message.get("body", b"")
                 more = message.get("more_body", False)
                 if len(body) > max_bytes:
-                    raise _too_large(max_bytes)
+                    raise too_large(max_bytes)
+                grown(len(body))
     except TimeoutError:
         raise InvalidRequest(f"the body did not arrive within {timeout:g} seconds") from None
     return bytes(body)
@@ -61,5 +101,6 @@ def replay(body: bytes, receive: Receive) -> Receive:
     return replayed
 
 
-def _too_large(max_bytes: int) -> BodyTooLarge:
+def too_large(max_bytes: int) -> BodyTooLarge:
+    """What to raise for a body beyond `max_bytes`."""
     return BodyTooLarge(f"the body is larger than the limit of {max_bytes} bytes")

@@ -12,7 +12,8 @@ _PLAIN = re.compile(r'[^\s"=]+')
 
 
 def _fields(record: logging.LogRecord) -> dict[str, Any]:
-    return {name: value for name, value in vars(record).items() if name not in _STANDARD}
+    found = {name: value for name, value in vars(record).items() if name not in _STANDARD}
+    return {**found.pop("fields", {}), **found}  # some lines come from code that router and runtime share
 
 
 def _time(record: logging.LogRecord) -> str:

@@ -3,6 +3,7 @@
 import asyncio
 import logging
 import random
+from collections.abc import Callable
 from http import HTTPStatus
 
 from hfmodel_api.errors import EngineFailed, HoldTimeout
@@ -15,7 +16,7 @@ from hfmodel_router.errors import AttemptFailed, Died
 from hfmodel_router.exchange import Exchange
 from hfmodel_router.fleet import Endpoint, Fleet, ModelState
 from hfmodel_router.hold import HoldRoom, eta
-from hfmodel_router.limits import read_body
+from hfmodel_router.limits import BodyRoom, read_body, too_large
 from hfmodel_router.metrics import Metrics
 from hfmodel_router.pool import Lease, Pool
 from hfmodel_router.settings import RouterSettings
@@ -47,6 +48,7 @@ class Proxy:
         self._upstream = upstream
         self._settings = settings
         self._metrics = metrics
+        self._bodies = BodyRoom(settings.max_body_bytes_total)
 
     async def handle(self, exchange: Exchange, call: Call) -> None:
         """Answer `exchange`.
@@ -56,18 +58,21 @@ class Proxy:
             ClientGone: nobody listens any more.
         """
         hold_timeout = asked_hold_timeout(exchange, limit=self._settings.hold_timeout)
-        body = await self._body(exchange)
-        trip = begin_trip(exchange, call, body, models=self._fleet.catalogue(), hold_timeout=hold_timeout)
-        async with UntilDisconnect(exchange.turn):
-            await self._carry(exchange, trip)
+        with self._bodies.place() as grown:
+            body = await self._body(exchange, grown)
+            trip = begin_trip(exchange, call, body, models=self._fleet.catalogue(), hold_timeout=hold_timeout)
+            async with UntilDisconnect(exchange.turn):
+                await self._carry(exchange, trip)
 
-    async def _body(self, exchange: Exchange) -> bytes:
-        limit = self._settings.max_body_bytes
+    async def _body(self, exchange: Exchange, grown: Callable[[int], None]) -> bytes:
+        limit, timeout = self._settings.max_body_bytes, self._settings.body_timeout
         body = exchange.turn.whole_body()
-        if body is not None and len(body) <= limit:
+        if body is not None:
+            if len(body) > limit:
+                raise too_large(limit)
+            grown(len(body))
             return body
-        timeout = self._settings.body_timeout
-        return await read_body(exchange.receive, exchange.headers, max_bytes=limit, timeout=timeout)
+        return await read_body(exchange.receive, exchange.headers, max_bytes=limit, timeout=timeout, grown=grown)
 
     async def _carry(self, exchange: Exchange, trip: Trip) -> None:
         while True:
@@ -122,6 +127,8 @@ class Proxy:
     async def _hold(self, exchange: Exchange, trip: Trip) -> Lease:
         """Wait until a pod takes the request; a client that streams is kept company meanwhile."""
         again = exchange.held is not None
+        # What a pod worked on it, before it failed, is no waiting.
+        trip.deadline = asyncio.get_running_loop().time() + trip.hold_timeout - (exchange.held or 0.0)
         if not again and parse_request(trip.kind.body, trip.body).stream:  # a bad request must not wake a model
             trip.next_heartbeat = asyncio.get_running_loop().time() + self._settings.heartbeat_interval
         with self._holds.enter(trip.model_id, again=again) as hold, exchange.holding():

@@ -38,6 +38,7 @@ class RouterSettings:
     header_timeout: float = 30.0  # for all headers to arrive
     keep_alive: float = 75.0  # an idle connection is closed; longer than the usual load balancer's, which then does
     max_body_bytes: int = 4 * MIB
+    max_body_bytes_total: int = 256 * MIB  # of all requests for models together, held ones too
     body_timeout: float = 60.0  # for the whole body to arrive
     stall_timeout: float = 300.0  # a client that takes no byte of its answer for so long is dropped
     connect_timeout: float = 2.0
@@ -77,6 +78,7 @@ _POSITIVE = (
     "want_interval",
     "heartbeat_interval",
     "max_body_bytes",
+    "max_body_bytes_total",
     "body_timeout",
     "stall_timeout",
     "connect_timeout",

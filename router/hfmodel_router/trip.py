@@ -1,6 +1,5 @@
 """What a request for a model is, read off its path, headers and body; and what it met on its way so far."""
 
-import asyncio
 import math
 from dataclasses import dataclass
 
@@ -27,8 +26,8 @@ class Trip:
     model_id: str
     body: bytes
     headers: Headers  # for the pod
-    deadline: float  # until when it may be held
-    hold_timeout: float  # seconds, as the caller asked
+    hold_timeout: float  # seconds that it may be held, all in all, as the caller asked
+    deadline: float = 0.0  # of the hold that is under way
     deaths: int = 0  # attempts that broke before the answer began
     not_before: float = 0.0  # the pods were full: let them work until then
     next_heartbeat: float = math.inf
@@ -43,7 +42,6 @@ def begin_trip(exchange: Exchange, call: Call, body: bytes, *, models: Catalogue
         model_id=model_id,
         body=body,
         headers=_upstream_headers(exchange),
-        deadline=asyncio.get_running_loop().time() + hold_timeout,
         hold_timeout=hold_timeout,
     )
 

@@ -43,6 +43,14 @@ class RudeClient:
         body = await self._reader.readexactly(int(headers["content-length"]))
         return Said(int(first.split(" ")[1]), headers, body)
 
+    async def take(self, size: int) -> bytes:
+        """So many bytes; raises where the connection ends before."""
+        return await self._reader.readexactly(size)
+
+    async def rest(self) -> bytes:
+        """All that comes until the server closes the connection."""
+        return await self._reader.read()
+
     async def until_closed(self) -> None:
         """Returns once the server has closed the connection; what it still says is thrown away."""
         with contextlib.suppress(ConnectionError):

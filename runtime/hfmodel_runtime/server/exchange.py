@@ -1,9 +1,7 @@
 """What surrounds every request: its id in and out, its log line, and the undoing of whatever it started."""
 
 import logging
-import re
 import time
-import uuid
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from typing import Final
@@ -13,11 +11,11 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from hfmodel_api import wire
 from hfmodel_api.names import HEADER_REQUEST_ID, HEADER_TOKENS
+from hfmodel_api.request_id import request_id_of
 
 logger = logging.getLogger(__name__)
 
 _SCOPE_KEY: Final = "hfmodel.exchange"
-_SAFE_ID: Final = re.compile(r"[\x21-\x7e]{1,128}")
 # Asked for every second or so by whoever watches; their lines would bury the others.
 _QUIET: Final = frozenset({wire.PATH_HEALTHZ, wire.PATH_READYZ, wire.PATH_METRICS, wire.PATH_ACTIVITY})
 CLIENT_GONE: Final = 499  # nginx's word for it; only ever seen in the log
@@ -58,7 +56,7 @@ class ExchangeMiddleware:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        exchange = Exchange(request_id=_request_id(scope))
+        exchange = Exchange(request_id=request_id_of(scope["headers"]))
         scope[_SCOPE_KEY] = exchange
         status = CLIENT_GONE
         started = time.perf_counter()
@@ -84,12 +82,6 @@ class ExchangeMiddleware:
             logger.exception("request failed unexpectedly", extra={"fields": {"request_id": exchange.request_id}})
         finally:
             _log(scope, exchange, status=status, seconds=time.perf_counter() - started)
-
-
-def _request_id(scope: Scope) -> str:
-    wanted = HEADER_REQUEST_ID.encode()
-    given = next((value for name, value in scope["headers"] if name == wanted), b"").decode("latin-1")
-    return given if _SAFE_ID.fullmatch(given) else uuid.uuid4().hex
 
 
 def _log(scope: Scope, exchange: Exchange, *, status: int, seconds: float) -> None:

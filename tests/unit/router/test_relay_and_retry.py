@@ -180,6 +180,23 @@ async def test_without_another_pod_the_request_waits_for_one(
         assert await _generate(router) == ANSWER
 
 
+async def test_the_time_that_a_pod_worked_before_it_died_is_no_waiting(fleet: FakeFleet) -> None:
+    async def work_and_die(request: Received) -> None:
+        await asyncio.sleep(0.3)
+        await die_before_headers(request)
+
+    async with (
+        running_router(fleet, hold_timeout=0.25) as router,
+        scripted_runtime(work_and_die) as first,
+        scripted_runtime(respond(ANSWER)) as second,
+    ):
+        fleet.serve("smollm2", first.url)
+        answer = asyncio.create_task(_generate(router))
+        await until(lambda: bool(fleet.wants))
+        fleet.serve("smollm2", second.url)
+        assert await answer == ANSWER
+
+
 async def test_an_idle_connection_that_a_pod_closed_costs_nothing(fleet: FakeFleet, router: RunningRouter) -> None:
     async with scripted_runtime(respond(ANSWER), die_before_headers, respond(ANSWER)) as pod:
         fleet.serve("smollm2", pod.url)

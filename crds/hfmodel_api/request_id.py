@@ -2,8 +2,12 @@
 
 import re
 import uuid
+from collections.abc import Iterable
+
+from hfmodel_api.names import HEADER_REQUEST_ID
 
 _ACCEPTED = re.compile(rb"[A-Za-z0-9._:/+=-]{1,128}")
+_NAME = HEADER_REQUEST_ID.encode()
 
 
 def request_id(given: bytes | None) -> str:
@@ -11,3 +15,8 @@ def request_id(given: bytes | None) -> str:
     if given is not None and _ACCEPTED.fullmatch(given):
         return given.decode("ascii")
     return uuid.uuid4().hex
+
+
+def request_id_of(headers: Iterable[tuple[bytes, bytes]]) -> str:
+    """That of a request with these headers, names in lower case."""
+    return request_id(next((value for name, value in headers if name == _NAME), None))
