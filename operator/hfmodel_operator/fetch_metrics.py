@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
-from prometheus_client import CollectorRegistry, Counter, Histogram
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 from pydantic import TypeAdapter, ValidationError
 
 from hfmodel_api.status import Reason
@@ -20,6 +20,8 @@ class _Work:
 
     seconds: float = 0.0
     downloaded_bytes: int = 0
+    retries: int = 0
+    converted: bool = False
     collected_bytes: int = 0
 
 
@@ -27,9 +29,12 @@ _WORK: Final = TypeAdapter(_Work)
 
 
 class FetchMetrics:
-    """`registry` None: one of its own."""
+    """`registry` None: one of its own. `cache_limit` in bytes; None: there is none, and no metric that would say 0.
 
-    def __init__(self, registry: CollectorRegistry | None = None) -> None:
+    How full the cache is, no fetch tells: each knows its own model.
+    """
+
+    def __init__(self, registry: CollectorRegistry | None = None, *, cache_limit: int | None = None) -> None:
         self.registry = registry = registry or CollectorRegistry()
         self._ended = Counter(
             f"{PREFIX}fetches_total",
@@ -43,6 +48,17 @@ class FetchMetrics:
             "Bytes of models that fetches removed to make room",
             registry=registry,
         )
+        self._retries = Counter(
+            f"{PREFIX}fetch_retries_total",
+            "Calls to the Hub that failed and were made again, of fetches that were done",
+            registry=registry,
+        )
+        self._conversions = Counter(
+            f"{PREFIX}fetch_conversions_total", "Fetches that had to make safetensors of the weights", registry=registry
+        )
+        if cache_limit is not None:
+            limit = Gauge(f"{PREFIX}cache_limit_bytes", "How large the cache may become", registry=registry)
+            limit.set(cache_limit)
         self._seconds = Histogram(
             f"{PREFIX}fetch_seconds", "How long fetches took that were done", registry=registry, buckets=_SECONDS
         )
@@ -60,4 +76,6 @@ class FetchMetrics:
             return
         self._downloaded.inc(work.downloaded_bytes)
         self._collected.inc(work.collected_bytes)
+        self._retries.inc(work.retries)
+        self._conversions.inc(work.converted)
         self._seconds.observe(work.seconds)

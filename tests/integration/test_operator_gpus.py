@@ -51,6 +51,10 @@ async def test_what_a_gpu_profile_says_is_what_the_server_stores(rig: OperatorRi
     assert spec["nodeSelector"] == {"gpu": "a100", "zone": "b"}
     assert toleration in spec["tolerations"]
     assert spec["runtimeClassName"] == runtime_class
+    (job,) = await rig.jobs("tiny")
+    fetch = job["spec"]["template"]["spec"]
+    assert (fetch["nodeSelector"], toleration in fetch["tolerations"]) == ({"zone": "b"}, True)
+    assert "runtimeClassName" not in fetch
 
 
 async def test_any_gpu_is_asked_for_where_no_profile_is_named(rig: OperatorRig) -> None:
@@ -60,7 +64,8 @@ async def test_any_gpu_is_asked_for_where_no_profile_is_named(rig: OperatorRig) 
     assert (container["image"], container["resources"]["limits"]) == ("runtime:gpu", {"nvidia.com/gpu": "1"})
     (job,) = await rig.jobs("tiny")
     (fetch,) = job["spec"]["template"]["spec"]["containers"]
-    assert (fetch["image"], fetch["resources"]) == ("runtime:test", {})
+    assert fetch["image"] == "runtime:test"
+    assert fetch["resources"] == {"requests": {"cpu": "100m", "memory": "512Mi"}}
 
 
 async def test_a_runtime_class_that_is_not_there_is_told(rig: OperatorRig) -> None:

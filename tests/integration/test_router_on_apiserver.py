@@ -116,6 +116,17 @@ async def test_the_catalogue_follows_the_cluster(world: KubeWorld) -> None:
         await until(lambda: "smol" not in fleet.catalogue())
 
 
+async def test_a_token_of_the_installation_is_known_though_no_secret_may_be_read(world: KubeWorld) -> None:
+    world.add_model("gated-one", gated=True)
+    async with (
+        kube_fleet(None, {"KUBECONFIG": str(world.kubeconfig), "HFMODEL_HUB_TOKEN": "present"}) as fleet,
+        running_router(fleet) as router,
+    ):
+        await fleet.synced()
+        async with router.http.get("/auth/status") as response:
+            assert (await response.json())["has_token"] is True
+
+
 async def test_endpoints_follow_what_the_kubelet_says(world: KubeWorld, fleet: KubeFleet) -> None:
     world.add_model("smol")
     url = "http://127.0.0.1:18080"

@@ -74,7 +74,14 @@ EVERYTHING: Final[Values] = {
     "commonAnnotations": {"example.com/owner": "ml"},
     "images": {"pullPolicy": "Always", "operator": {"digest": DIGEST}, "runtime": {"tag": "2"}},
     "cache": {"storageClassName": "-", "volumeName": "disk"},
-    "huggingface": {"token": "hf_secret"},
+    "huggingface": {"token": "hf_secret", "endpoint": "https://mirror.example.com/hub", "offline": True},
+    "fetch": {
+        "extraEnv": [
+            {"name": "HTTPS_PROXY", "valueFrom": {"secretKeyRef": {"name": "proxy", "key": "url"}}},
+            {"name": "SSL_CERT_FILE", "value": "/cache/ca.pem"},
+        ],
+        "resources": {"requests": {"cpu": 1}, "limits": {"memory": "8Gi"}},
+    },
     "gpuProfiles": GPU_PROFILES,
     "runtime": {"maxLoadedModels": 3},
     "operator": {

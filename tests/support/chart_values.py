@@ -18,7 +18,9 @@ def leaves(values: Values, prefix: str = "") -> Iterator[tuple[str, Any]]:
 
 
 # Mappings that are handed on as they are.
-WHOLE = frozenset({"podSecurityContext", "containerSecurityContext", "operator.resources", "router.resources"})
+WHOLE = frozenset(
+    {"podSecurityContext", "containerSecurityContext", "fetch.resources", "operator.resources", "router.resources"}
+)
 
 
 def nested(path: str, value: Any) -> Json:

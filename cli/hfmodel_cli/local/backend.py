@@ -73,7 +73,7 @@ class Backend:
         self._tasks: list[asyncio.Task[None]] = []
         self._noted: frozenset[str] = frozenset()
         self._watcher = watcher
-        self.fetch_metrics = FetchMetrics()
+        self.fetch_metrics = FetchMetrics(cache_limit=options.cache_limit)
         self._registry = Registry(now=_now, changed=self._called.set)
         self._zygote = Zygote(log=directory / "zygote.log", env=options.environment, command=options.zygote_command)
         fetcher = ProcessFetcher(

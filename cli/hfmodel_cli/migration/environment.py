@@ -9,6 +9,7 @@ from typing import Annotated, Any
 from dotenv.parser import parse_stream
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
+from hfmodel_api import patterns
 from hfmodel_api.errors import FieldError, InvalidManifest
 from hfmodel_api.validation import field_errors, shown
 
@@ -35,6 +36,14 @@ def _level(text: str) -> str:
     return _LEVELS.get(level, level)
 
 
+def _endpoint(text: str) -> str:
+    endpoint = text.strip().rstrip("/")
+    if not re.fullmatch(patterns.ENDPOINT, endpoint):
+        # It is not repeated: there may be a password in it.
+        raise ValueError(f"is not {patterns.EXPLANATIONS[patterns.ENDPOINT]}")
+    return endpoint
+
+
 class OldEnvironment(BaseModel):
     """The variables that still mean something; None where a variable is not set. Secrets are not kept."""
 
@@ -50,6 +59,8 @@ class OldEnvironment(BaseModel):
     ENABLE_METRICS: bool | None = None
     LOG_LEVEL: Annotated[str, BeforeValidator(_level)] | None = None
     MODEL_CONFIG_PATH: str | None = None
+    HF_ENDPOINT: Annotated[str, BeforeValidator(_endpoint)] | None = None
+    HF_HUB_OFFLINE: bool | None = None
     HF_TOKEN: Annotated[bool, BeforeValidator(bool)] = False
     API_KEY: Annotated[bool, BeforeValidator(bool)] = False
 

@@ -61,8 +61,13 @@ def helm_values(old: OldServer) -> dict[str, Any]:
     if environment.PORT is not None:
         router["service"] = {"port": environment.PORT}
     values: dict[str, Any] = {"runtime": {"maxLoadedModels": old.settings.max_concurrent_models}}
-    if environment.HF_TOKEN:
-        values["huggingface"] = {"existingSecret": _secret(TOKEN_SECRET)}
+    hub: dict[str, Any] = {"existingSecret": _secret(TOKEN_SECRET)} if environment.HF_TOKEN else {}
+    if environment.HF_ENDPOINT is not None:
+        hub["endpoint"] = environment.HF_ENDPOINT
+    if environment.HF_HUB_OFFLINE:
+        hub["offline"] = True
+    if hub:
+        values["huggingface"] = hub
     if old.level in LEVELS and old.level != "info":
         router["logLevel"] = old.level
         values["operator"] = {"logLevel": old.level}

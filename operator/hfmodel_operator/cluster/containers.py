@@ -6,6 +6,7 @@ from typing import Any, Final
 from hfmodel_api.names import API_VERSION, KIND
 from hfmodel_api.spec import HFModel
 from hfmodel_operator.cluster.api import Json
+from hfmodel_operator.cluster.fetch_settings import environment_entries
 from hfmodel_operator.cluster.labels import CONTAINER_FETCH, KEEP_MAP
 from hfmodel_operator.cluster.settings import ClusterSettings
 from hfmodel_operator.source import source_of
@@ -65,8 +66,11 @@ def fetch_container(model: HFModel, settings: ClusterSettings, *, link: bool, ke
         "env": [
             {"name": "HOME", "value": "/tmp"},  # noqa: S108 - a volume of the pod's own
             *(_kept() if keep else ()),
+            *_hub(settings),
+            *environment_entries(settings.fetch_env),
             *_token(model, settings),
         ],
+        "resources": settings.fetch_resources.model_dump(mode="json", exclude_defaults=True),
         "volumeMounts": mounts,
         "securityContext": container_security(),
         "terminationMessagePath": TERMINATION_LOG,
@@ -77,6 +81,12 @@ def fetch_container(model: HFModel, settings: ClusterSettings, *, link: bool, ke
 def _kept() -> list[Json]:
     references = ({"name": KEEP_MAP, "key": name, "optional": True} for name in _KEEP_VARIABLES)
     return [{"name": each["key"], "valueFrom": {"configMapKeyRef": each}} for each in references]
+
+
+def _hub(settings: ClusterSettings) -> list[Json]:
+    """For all models: one that names a mirror of its own has it as an argument, which goes before."""
+    hub = {"HF_ENDPOINT": settings.hub_endpoint, "HF_HUB_OFFLINE": "1" if settings.hub_offline else ""}
+    return [{"name": name, "value": value} for name, value in hub.items() if value]
 
 
 def _token(model: HFModel, settings: ClusterSettings) -> list[Json]:

@@ -9,6 +9,7 @@ from typing import Final
 
 from hfmodel_api.status import Reason
 from hfmodel_operator.cluster.api import Json
+from hfmodel_operator.cluster.labels import CONTAINER_FETCH
 from hfmodel_operator.cluster.objects import condition, container_status, status_of
 from hfmodel_operator.last_word import parse_failure as parse_failure
 from hfmodel_operator.observed import PodFailure
@@ -24,6 +25,14 @@ _TAKEN: Final = frozenset(
 )
 _NOT_ADMITTED: Final = ("OutOf", "UnexpectedAdmissionError")  # the node had less left than the scheduler thought
 _OUT_OF_MEMORY: Final = re.compile(r"low on resource: memory|MemoryPressure")
+_TOO_BIG: Final = (
+    "the container needs more memory than its limit: raise spec.resources.limits.memory, or use a smaller dtype"
+)
+_FETCH_TOO_BIG: Final = (
+    "the download needs more memory than it may have (weights that are no safetensors are converted in memory): raise "
+    "limits.memory of the Helm value fetch.resources, or the default limit of the namespace; where there is no limit, "
+    "raise requests.memory there, for the node had too little"
+)
 _SECRET: Final = re.compile(r"\bsecret\b", re.IGNORECASE)
 _CLAIM: Final = re.compile(r"persistentvolumeclaim", re.IGNORECASE)
 
@@ -58,7 +67,7 @@ def container_failure(pod: Json, container: str) -> PodFailure | None:
     status = container_status(pod, container)
     state = status.get("state") or {}
     if ended := state.get("terminated"):
-        return None if ended.get("exitCode") == 0 else _ended(ended, final=_is_final(pod))
+        return None if ended.get("exitCode") == 0 else _ended(ended, container, final=_is_final(pod))
     waiting = state.get("waiting") or {}
     reason, message = str(waiting.get("reason") or ""), str(waiting.get("message") or "")
     if reason in _PULLING:
@@ -67,7 +76,7 @@ def container_failure(pod: Json, container: str) -> PodFailure | None:
         kind = Reason.SECRET_MISSING if _SECRET.search(message) else Reason.CRASH_LOOP
         return PodFailure(kind, _cut(f"the container {container!r} cannot be created: {message or reason}"))
     if reason == "CrashLoopBackOff":
-        return _ended((status.get("lastState") or {}).get("terminated") or {}, final=True)
+        return _ended((status.get("lastState") or {}).get("terminated") or {}, container, final=True)
     return None
 
 
@@ -81,15 +90,12 @@ def _is_final(pod: Json) -> bool:
     return bool(pod["spec"].get("restartPolicy") == "Never")
 
 
-def _ended(ended: Json, *, final: bool) -> PodFailure | None:
+def _ended(ended: Json, container: str, *, final: bool) -> PodFailure | None:
     message = str(ended.get("message") or "")
     if (failure := parse_failure(message)) is not None:
         return failure
     if ended.get("reason") == "OOMKilled":
-        text = (
-            "the container needs more memory than its limit: raise spec.resources.limits.memory, or use a smaller dtype"
-        )
-        return PodFailure(Reason.OUT_OF_MEMORY, text)
+        return PodFailure(Reason.OUT_OF_MEMORY, _FETCH_TOO_BIG if container == CONTAINER_FETCH else _TOO_BIG)
     if not final:
         return None
     tail = " | ".join([line.strip() for line in message.splitlines() if line.strip()][-_TAIL_LINES:])

@@ -13,6 +13,8 @@ LABEL_FETCH: Final = f"{GROUP}/fetch"
 LABEL_SOURCE: Final = f"{GROUP}/source"
 # On a fetch Job: which try in a row this is, from 1.
 LABEL_ATTEMPT: Final = f"{GROUP}/attempt"
+# On a fetch Job: what its pod is made of, as a hash.
+LABEL_FETCH_HASH: Final = f"{GROUP}/fetch-hash"
 # On a fetch Job: its outcome as JSON, kept beyond the life of its pod.
 ANNOTATION_OUTCOME: Final = f"{GROUP}/outcome"
 

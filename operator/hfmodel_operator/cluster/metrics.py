@@ -22,11 +22,14 @@ _UP: Final = _AWAKE | {Phase.RETIRING}
 
 
 class OperatorMetrics:
-    """Counts from when this process began to act: what it finds then was another's."""
+    """Counts from when this process began to act: what it finds then was another's.
 
-    def __init__(self) -> None:
+    `cache_limit`: in bytes, as set.
+    """
+
+    def __init__(self, *, cache_limit: int | None = None) -> None:
         self.registry = registry = CollectorRegistry()
-        self._fetches = FetchMetrics(registry)
+        self._fetches = FetchMetrics(registry, cache_limit=cache_limit)
         self._models = Gauge(f"{PREFIX}models", "Models by phase", ("phase",), registry=registry)
         self._wakes = Counter(f"{PREFIX}wakes_total", "Times a model without a pod was started", registry=registry)
         self._sleeps = Counter(f"{PREFIX}sleeps_total", "Times a model went to sleep", registry=registry)

@@ -18,7 +18,7 @@ from hfmodel_operator.cluster.labels import CONTAINER_FETCH, LABEL_FETCH, LABEL_
 from hfmodel_operator.cluster.objects import labels_of, name_of, owner_uid, uid_of
 from hfmodel_operator.cluster.parsed import Parsed, parsed, parsed_again
 from hfmodel_operator.cluster.pod_state import Heard, observed_pod
-from hfmodel_operator.cluster.prefetch import Prefetched, is_going, prefetched
+from hfmodel_operator.cluster.prefetch import Prefetched, fetch_hash, is_going, prefetched
 from hfmodel_operator.cluster.seen import Parts, Rest, Seen
 from hfmodel_operator.cluster.settings import ClusterSettings
 from hfmodel_operator.cluster.template import template_hash
@@ -180,7 +180,10 @@ class _Observer:
 
     def _prefetched(self, model: HFModel, uid: str, parts: Parts) -> Prefetched:
         jobs = [job for job in parts.jobs if owner_uid(job) == uid]
-        return prefetched(jobs, parts.fetch_pods, source=source_of(model).key, now=self._now)
+        found = prefetched(jobs, parts.fetch_pods, source=source_of(model).key, now=self._now)
+        if found.made_of and found.made_of != fetch_hash(model, self._cluster):
+            return Prefetched()  # else it would wait for ever for what manifest and settings do not ask for any more
+        return found
 
     def _cache(self, fetch: Prefetched, fetched: Fetched | None, pods: Iterable[Json]) -> CacheStatus | None:
         if fetched is not None:

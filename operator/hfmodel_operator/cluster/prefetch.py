@@ -1,5 +1,7 @@
 """The Job that brings a model into the cache before anybody waits for it, and what a Job tells. Pure."""
 
+import hashlib
+import json
 import secrets
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -17,14 +19,17 @@ from hfmodel_operator.cluster.labels import (
     CONTAINER_FETCH,
     LABEL_ATTEMPT,
     LABEL_FETCH,
+    LABEL_FETCH_HASH,
     LABEL_SOURCE,
     MANAGER,
 )
 from hfmodel_operator.cluster.objects import condition, labels_of, name_of, status_of, time_at
+from hfmodel_operator.cluster.placement import fetching_placement
 from hfmodel_operator.cluster.settings import ClusterSettings
 from hfmodel_operator.observed import PodFailure
 from hfmodel_operator.source import Fetched, parse_fetched, source_of
 
+_HASH_LENGTH: Final = 16
 _NAME_LENGTH: Final = 63  # a Job's name becomes a label of its pods
 _JOB_NAME: Final = "job-name"
 _POD_WITHIN: Final = timedelta(seconds=10)  # the Job controller takes less, where it may
@@ -38,20 +43,31 @@ def prefetch_job(model: HFModel, settings: ClusterSettings, *, attempt: int, kee
         "kind": "Job",
         "metadata": {
             "name": _job_name(model),
-            "labels": {**labels, LABEL_ATTEMPT: str(attempt)},
+            "labels": {**labels, LABEL_ATTEMPT: str(attempt), LABEL_FETCH_HASH: fetch_hash(model, settings)},
             "ownerReferences": [owner_reference(model)],
         },
         "spec": {
             "backoffLimit": 0,
             "template": {
                 "metadata": {"labels": labels},
-                "spec": {
-                    "restartPolicy": "Never",
-                    "containers": [fetch_container(model, settings, link=False, keep=keep)],
-                    **pod_basics(settings, volumes=model_volumes(model, settings)),
-                },
+                "spec": _pod_spec(model, settings, keep=keep),
             },
         },
+    }
+
+
+def fetch_hash(model: HFModel, settings: ClusterSettings) -> str:
+    """Two fetches with equal hashes do the same in the same place."""
+    text = json.dumps(_pod_spec(model, settings, keep=False), sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()[:_HASH_LENGTH]
+
+
+def _pod_spec(model: HFModel, settings: ClusterSettings, *, keep: bool) -> Json:
+    return {
+        "restartPolicy": "Never",
+        "containers": [fetch_container(model, settings, link=False, keep=keep)],
+        **fetching_placement(model, settings),
+        **pod_basics(settings, volumes=model_volumes(model, settings)),
     }
 
 
@@ -67,6 +83,7 @@ class Prefetched:
     running: bool = False
     pod: str | None = None  # of the one that runs
     waiting: PodFailure | None = None  # why the one that runs does not begin
+    made_of: str = ""  # the `fetch_hash` of the one that does not begin, if it says so
     fetched: Fetched | None = None
     failure: PodFailure | None = None
     failed_at: datetime | None = None
@@ -92,10 +109,15 @@ def prefetched(jobs: Iterable[Json], pods: Iterable[Json], *, source: str, now: 
 
 def _running(job: Json, pod: Json | None, now: datetime) -> Prefetched:
     if pod is None:
-        return Prefetched(running=True, waiting=_without_pod(job, now))
+        return _waiting(job, _without_pod(job, now))
     if (stuck := container_failure(pod, CONTAINER_FETCH)) is not None:
         return _failed(job, stuck)
-    return Prefetched(running=True, pod=name_of(pod), waiting=waiting_for(pod))
+    return _waiting(job, waiting_for(pod), pod=name_of(pod))
+
+
+def _waiting(job: Json, why: PodFailure | None, *, pod: str | None = None) -> Prefetched:
+    made_of = "" if why is None else labels_of(job).get(LABEL_FETCH_HASH, "")
+    return Prefetched(running=True, pod=pod, waiting=why, made_of=made_of)
 
 
 def _without_pod(job: Json, now: datetime) -> PodFailure | None:

@@ -43,7 +43,7 @@ async def run(cluster: ClusterSettings) -> None:
         CannotListen: on the health port.
     """
     stop = asyncio.Event()
-    metrics = OperatorMetrics()
+    metrics = OperatorMetrics(cache_limit=cluster.cache_limit)
     async with (
         kube_api(cluster.namespace) as api,
         _session() as session,

@@ -8,6 +8,13 @@ from typing import Any, Final
 
 from hfmodel_api.errors import HFModelError, InvalidManifest
 from hfmodel_api.sizes import parse_bytes
+from hfmodel_api.spec import EnvVar, Resources
+from hfmodel_operator.cluster.fetch_settings import (
+    DEFAULT_RESOURCES,
+    parse_endpoint,
+    parse_environment,
+    parse_resources,
+)
 from hfmodel_operator.cluster.profiles import Profile, read_profiles
 from hfmodel_operator.keep import keeper_name
 
@@ -42,6 +49,10 @@ class ClusterSettings:
     base_url: str = ""  # of the router, for status.url
     max_loaded_models: int | None = None
     token_secret: TokenSecret | None = None
+    hub_endpoint: str = ""  # a mirror, for models that name none; empty: the Hub itself
+    hub_offline: bool = False  # nobody is asked: what is not in the cache cannot be fetched
+    fetch_env: tuple[EnvVar, ...] = field(default=(), repr=False)  # of all containers that fetch; may hold a password
+    fetch_resources: Resources = DEFAULT_RESOURCES
     image_pull_policy: str = "IfNotPresent"
     image_pull_secrets: tuple[str, ...] = ()
     runtime_port: int = 8080
@@ -110,6 +121,12 @@ def _seconds(text: str) -> float:
     return value
 
 
+def _flag(text: str) -> bool:
+    if text not in ("true", "false"):
+        raise ValueError(f"{text!r} is not true or false")
+    return text == "true"
+
+
 def _token_secret(text: str) -> TokenSecret:
     name, _, key = text.partition("/")
     return TokenSecret(name, key or "HF_TOKEN")
@@ -138,6 +155,10 @@ _VARIABLES: Final[Mapping[str, tuple[str, Callable[[str], Any]]]] = {
     "HFMODEL_BASE_URL": ("base_url", str),
     "HFMODEL_MAX_LOADED_MODELS": ("max_loaded_models", _count),
     "HFMODEL_TOKEN_SECRET": ("token_secret", _token_secret),
+    "HFMODEL_HUB_ENDPOINT": ("hub_endpoint", parse_endpoint),
+    "HFMODEL_HUB_OFFLINE": ("hub_offline", _flag),
+    "HFMODEL_FETCH_ENV": ("fetch_env", parse_environment),
+    "HFMODEL_FETCH_RESOURCES": ("fetch_resources", parse_resources),
     "HFMODEL_IMAGE_PULL_POLICY": ("image_pull_policy", _one_of("Always", "IfNotPresent", "Never")),
     "HFMODEL_IMAGE_PULL_SECRETS": ("image_pull_secrets", _list),
     "HFMODEL_RUNTIME_PORT": ("runtime_port", _port),

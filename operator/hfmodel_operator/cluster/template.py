@@ -20,8 +20,9 @@ from hfmodel_operator.cluster.containers import (
     owner_reference,
     pod_basics,
 )
+from hfmodel_operator.cluster.fetch_settings import environment_entries
 from hfmodel_operator.cluster.labels import CONTAINER_SERVE, LABEL_SOURCE, MANAGER
-from hfmodel_operator.cluster.profiles import Profile
+from hfmodel_operator.cluster.placement import profile_of, serving_placement
 from hfmodel_operator.cluster.settings import ClusterSettings
 from hfmodel_operator.serving import serve_options, serve_settings
 from hfmodel_operator.source import Fetched, source_of
@@ -65,14 +66,13 @@ def new_pod_name(model: HFModel) -> str:
 def template_hash(model: HFModel, settings: ClusterSettings) -> str:
     """Two pods with equal hashes are interchangeable, whether they fetch or not."""
     spec = _pod_spec(model, settings, None, keep=False)
-    # How the weights are fetched (by which token, image and limit) makes no other pod.
+    # How the weights are fetched (by which token, image and limit, from which mirror) makes no other pod.
     del spec["initContainers"]
     template = {"spec": spec, "source": source_of(model).key}
     return hashlib.sha256(json.dumps(template, sort_keys=True).encode()).hexdigest()[:_HASH_LENGTH]
 
 
 def _pod_spec(model: HFModel, settings: ClusterSettings, fetched: Fetched | None, *, keep: bool) -> Json:
-    spec, profile = model.spec, _profile(model, settings)
     volumes = model_volumes(model, settings)
     pod: Json = {
         "restartPolicy": "Always",
@@ -82,26 +82,12 @@ def _pod_spec(model: HFModel, settings: ClusterSettings, fetched: Fetched | None
     if fetched is None:
         pod["initContainers"] = [fetch_container(model, settings, link=True, keep=keep)]
         volumes.append({"name": "link", "emptyDir": {}})
-    optional = {
-        "nodeSelector": {**profile.node_selector, **spec.node_selector},
-        "tolerations": [*profile.tolerations, *spec.tolerations],
-        "affinity": spec.affinity,
-        "runtimeClassName": profile.runtime_class_name,
-        "priorityClassName": spec.priority_class_name,
-        "serviceAccountName": spec.service_account_name,
-    }
-    pod |= {key: value for key, value in optional.items() if value}
-    return pod | pod_basics(settings, volumes=volumes)
-
-
-def _profile(model: HFModel, settings: ClusterSettings) -> Profile:
-    gpu = model.spec.gpu
-    return Profile() if gpu is None or gpu.profile is None else settings.profiles.get(gpu.profile, Profile())
+    return pod | serving_placement(model, settings) | pod_basics(settings, volumes=volumes)
 
 
 def _image(model: HFModel, settings: ClusterSettings) -> str:
     """The model's own, else its GPU profile's, else the installation's."""
-    for_gpus = "" if model.spec.gpu is None else _profile(model, settings).image or settings.gpu_image
+    for_gpus = "" if model.spec.gpu is None else profile_of(model, settings).image or settings.gpu_image
     return model.spec.image or for_gpus or settings.image
 
 
@@ -144,7 +130,7 @@ def _serve_arguments(model: HFModel, settings: ClusterSettings, fetched: Fetched
 
 def _environment(model: HFModel) -> list[Json]:
     own = {"HOME": "/tmp", "HF_HUB_OFFLINE": "1"}  # noqa: S108 - a volume of the pod's own
-    given = [variable.model_dump(mode="json", by_alias=True, exclude_none=True) for variable in model.spec.env]
+    given = environment_entries(model.spec.env)
     return [variable for variable in given if variable["name"] not in own] + [
         {"name": name, "value": value} for name, value in own.items()
     ]
@@ -154,7 +140,7 @@ def _resources(model: HFModel, settings: ClusterSettings) -> Json:
     requests: dict[str, Any] = dict(model.spec.resources.requests)
     limits: dict[str, Any] = dict(model.spec.resources.limits)
     if model.spec.gpu is not None:
-        resource = _profile(model, settings).resource_name
+        resource = profile_of(model, settings).resource_name
         requests[resource] = limits[resource] = model.spec.gpu.count
     return {key: value for key, value in (("requests", requests), ("limits", limits)) if value}
 

@@ -19,6 +19,8 @@ from hfmodel_router.kube.probe import HttpAsk
 from hfmodel_router.version import version
 
 NAMESPACE_VARIABLE = "WATCH_NAMESPACE"
+# Set, to whatever, where the installation has a Hugging Face token. The router has no use for more of it.
+HUB_TOKEN_VARIABLE = "HFMODEL_HUB_TOKEN"  # noqa: S105 - the variable's name
 _OWN_NAMESPACE = Path("/var/run/secrets/kubernetes.io/serviceaccount/namespace")
 _USERS_KUBECONFIG = Path("~/.kube/config")
 _NAME = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?")
@@ -31,17 +33,19 @@ async def kube_fleet(namespace: str | None, environment: Mapping[str, str] = os.
 
     Args:
         namespace: default: $WATCH_NAMESPACE, else this pod's own or the one that the kubeconfig names, else `default`.
+        environment: also says whether the installation has a Hugging Face token ($HFMODEL_HUB_TOKEN).
 
     Raises:
         NoCluster: there is no usable configuration.
     """
     configuration = Configuration()
     found = await _configure(configuration, environment)
+    hub_token = bool(environment.get(HUB_TOKEN_VARIABLE))
     name = _valid(namespace or environment.get(NAMESPACE_VARIABLE) or found or "default")
     async with (
         _client(configuration) as client,
         HttpAsk() as ask,
-        KubeFleet(Namespace(KubeApi(client), name), ask=ask) as fleet,
+        KubeFleet(Namespace(KubeApi(client), name), ask=ask, hub_token=hub_token) as fleet,
     ):
         yield fleet
 

@@ -35,8 +35,11 @@ class KubeFleet:
     when it is back, because the router repeats its want.
     """
 
-    def __init__(self, cluster: Cluster, *, ask: Ask, clock: Callable[[], datetime] = utc_now) -> None:
-        self._view = View(ask)
+    def __init__(
+        self, cluster: Cluster, *, ask: Ask, hub_token: bool = False, clock: Callable[[], datetime] = utc_now
+    ) -> None:
+        """`hub_token`: the installation has a Hugging Face token, for models that name none."""
+        self._view = View(ask, hub_token=hub_token)
         self._demand = DemandWriter(cluster, known=self._view.demand, clock=clock)
         self._models = Reflector(cluster.models, self._view.models, what="hfmodels")
         self._pods = Reflector(cluster.pods, self._view.pods, what="pods")

@@ -7,12 +7,15 @@ from hfmodel_router.fleet import Endpoint, ModelState, Problem
 from hfmodel_router.kube.objects import ModelRecord, Pod
 
 
-def model_state(record: ModelRecord, pods: Iterable[Pod], *, answering: Collection[str] = ()) -> ModelState:
+def model_state(
+    record: ModelRecord, pods: Iterable[Pod], *, answering: Collection[str] = (), hub_token: bool = False
+) -> ModelState:
     """One model as the router shows it.
 
     Args:
         pods: of this model.
         answering: incarnations of pods that said themselves that they are ready, before the kubelet did.
+        hub_token: the installation has a Hugging Face token, for models that name none.
     """
     status = record.status
     endpoints = tuple(
@@ -34,7 +37,7 @@ def model_state(record: ModelRecord, pods: Iterable[Pod], *, answering: Collecti
         last_active=status.last_active_time,
         cache=status.cache,
         resolved_revision=status.resolved_revision,
-        has_token=record.model.spec.token_secret_ref is not None,
+        has_token=hub_token or record.model.spec.token_secret_ref is not None,
     )
 
 

@@ -69,7 +69,8 @@ class Table(Generic[T]):
 class View:
     """What is known of the models now. All methods belong to one event loop."""
 
-    def __init__(self, ask: Ask) -> None:
+    def __init__(self, ask: Ask, *, hub_token: bool = False) -> None:
+        self._hub_token = hub_token
         self.prober = Prober(ask, changed=lambda model_id: self._refresh((model_id,)))
         self.models: Table[ModelRecord] = Table(self._refresh)
         self.pods: Table[Pod] = Table(self._refresh)
@@ -105,7 +106,7 @@ class View:
         pods = self.pods.of(model_id)
         self.prober.candidates(model_id, (pod for pod in pods if pod.may_serve_soon))
         record = next(iter(self.models.of(model_id)), None)
-        state = None if record is None else model_state(record, pods, answering=self.prober.answering)
+        state = None if record is None else self._state(record, pods)
         if state == self._states.get(model_id):
             return False
         self._snapshot = None
@@ -115,3 +116,6 @@ class View:
             self._states[model_id] = state
             self._order[model_id] = (record.created, model_id)
         return True
+
+    def _state(self, record: ModelRecord, pods: Iterable[Pod]) -> ModelState:
+        return model_state(record, pods, answering=self.prober.answering, hub_token=self._hub_token)

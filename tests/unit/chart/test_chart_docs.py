@@ -24,7 +24,7 @@ def groups() -> set[str]:
 
 def test_the_pages_have_what_is_checked_here() -> None:
     assert len(DOCUMENTS) == 2
-    assert len(BLOCKS) == 4
+    assert len(BLOCKS) == 5
 
 
 @pytest.mark.parametrize("text", DOCUMENTS, ids=["install.md", "NOTES.txt"])

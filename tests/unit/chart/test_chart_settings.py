@@ -1,11 +1,13 @@
 """Values reach operator and router as the settings that they read."""
 
+import json
 from pathlib import Path
 from typing import Any
 
 import pytest
 from helm_python import HelmError
 
+from hfmodel_api.spec import EnvVar, Resources
 from hfmodel_operator.cluster.profiles import Profile
 from hfmodel_operator.cluster.settings import ClusterSettings, TokenSecret
 from hfmodel_operator.cluster.settings import settings_from_environment as operator_settings
@@ -75,6 +77,20 @@ OPERATOR = [
     ("cache.keeper", "berlin: models", "keeper", "berlin: models"),
     ("huggingface.token", "hf_x", "token_secret", TokenSecret("hfmodel-huggingface", "HF_TOKEN")),
     ("huggingface.existingSecret", {"name": "hub", "key": "k"}, "token_secret", TokenSecret("hub", "k")),
+    ("huggingface.endpoint", "https://mirror.example.com/hub/", "hub_endpoint", "https://mirror.example.com/hub"),
+    ("huggingface.offline", True, "hub_offline", True),
+    (
+        "fetch.extraEnv",
+        [{"name": "A", "value": 'a "quoted" <word>'}, {"name": "B", "valueFrom": {"secretKeyRef": {"name": "s"}}}],
+        "fetch_env",
+        (EnvVar(name="A", value='a "quoted" <word>'), EnvVar(name="B", value_from={"secretKeyRef": {"name": "s"}})),
+    ),
+    (
+        "fetch.resources",
+        {"requests": None, "limits": {"memory": 8589934592, "cpu": "1"}},
+        "fetch_resources",
+        Resources(limits={"memory": 8589934592, "cpu": "1"}),
+    ),
     ("baseUrl", "https://m.example", "base_url", "https://m.example"),
     ("runtime.maxLoadedModels", 3, "max_loaded_models", 3),
     ("runtime.port", 9000, "runtime_port", 9000),
@@ -118,6 +134,29 @@ def test_a_value_reaches_the_router(path: str, value: Any, setting: str, expecte
     settings = router_of(render(nested(path, value)))
     assert getattr(settings, setting) == expected
     assert getattr(router_of(render()), setting) != expected
+
+
+@pytest.mark.parametrize(
+    "token", [nested("huggingface.token", "hf_x"), nested("huggingface.existingSecret.name", "hub")]
+)
+def test_the_router_knows_that_there_is_a_token_and_nothing_of_it(token: Values) -> None:
+    assert environment(render(token).container("router"))["HFMODEL_HUB_TOKEN"] == "present"
+    assert "HFMODEL_HUB_TOKEN" not in environment(render().container("router"))
+
+
+def test_the_operator_expands_no_variable_of_a_fetch() -> None:
+    variables = environment(
+        render(nested("fetch.extraEnv", [{"name": "A", "value": "$(POD_NAME)"}])).container("operator")
+    )
+    # The kubelet makes one `$` of two.
+    assert json.loads(variables["HFMODEL_FETCH_ENV"]) == [{"name": "A", "value": "$$(POD_NAME)"}]
+
+
+@pytest.mark.parametrize("name", ["HOME", "HF_TOKEN", "HF_ENDPOINT", "HF_HUB_OFFLINE", "HFMODEL_CACHE_LIMIT", "TWICE"])
+def test_what_a_fetch_is_told_otherwise_is_refused(name: str) -> None:
+    extra = [{"name": name, "value": "x"}] * (2 if name == "TWICE" else 1)
+    with pytest.raises(HelmError, match=f"fetch.extraEnv: {name} is set already"):
+        render(nested("fetch.extraEnv", extra))
 
 
 def test_profiles_arrive_as_they_were_written(tmp_path: Path) -> None:

@@ -64,6 +64,8 @@ ROWS: list[tuple[str, str, str, Any, list[str]]] = [
     ("LOG_LEVEL=CRITICAL", "{}", "operator.logLevel", "error", ["--log-level", "error"]),
     ("", "{log_level: WARNING}", "operator.logLevel", "warning", ["--log-level", "warning"]),
     (f"HF_TOKEN={SECRET}", "{}", "huggingface.existingSecret", {"name": "hf-token", "key": "HF_TOKEN"}, []),
+    ("HF_ENDPOINT=https://mirror.example.com/", "{}", "huggingface.endpoint", "https://mirror.example.com", []),
+    ("HF_HUB_OFFLINE=1", "{}", "huggingface.offline", True, []),
     (f"API_KEY={SECRET}", "{}", "router.apiKeys.existingSecret", {"name": "hfmodel-api-key", "key": "API_KEY"}, []),
 ]
 
@@ -90,7 +92,11 @@ def test_a_setting_has_its_value_and_its_option(
 @pytest.mark.usefixtures("work")
 @pytest.mark.parametrize(
     ("environment", "settings"),
-    [("HOST=0.0.0.0", "{}"), ("", "{cache_dir: /data}"), ("LOG_LEVEL=info\nENABLE_METRICS=true\nAPI_KEY=\n", "{}")],
+    [
+        ("HOST=0.0.0.0", "{}"),
+        ("", "{cache_dir: /data}"),
+        ("LOG_LEVEL=info\nENABLE_METRICS=true\nAPI_KEY=\nHF_ENDPOINT=\nHF_HUB_OFFLINE=0\n", "{}"),
+    ],
     ids=["host", "cache", "as the chart has it"],
 )
 def test_what_the_chart_says_by_itself_is_no_value(environment: str, settings: str) -> None:
@@ -159,9 +165,10 @@ def test_what_is_the_same_needs_no_words() -> None:
         ("AUTO_UNLOAD_MINUTES=-1", "AUTO_UNLOAD_MINUTES: must be at least 0"),
         ("ENABLE_METRICS=maybe", "ENABLE_METRICS: "),
         ("CORS_ORIGINS=example.com", "CORS_ORIGINS: 'example.com' is not an origin: write https://host"),
+        (f"HF_ENDPOINT=https://me:{SECRET}@mirror.example.com", "HF_ENDPOINT: is not an address of a Hub"),
         (f"PORT=1\nHF_TOKEN {SECRET}", "is not NAME=value"),
     ],
-    ids=["no number", "no port", "too few", "negative", "no flag", "no origin", "no line"],
+    ids=["no number", "no port", "too few", "negative", "no flag", "no origin", "a password", "no line"],
 )
 def test_a_bad_variable_is_named_and_nothing_is_written(environment: str, sentence: str) -> None:
     result = imported(environment)

@@ -10,9 +10,9 @@ from hfmodel_api.status import CacheStatus, Phase, Reason
 from hfmodel_operator.cluster.api import CLAIMS, SECRETS, Json
 from hfmodel_operator.cluster.books import Book
 from hfmodel_operator.cluster.facts import Need
-from hfmodel_operator.cluster.labels import ANNOTATION_OUTCOME
+from hfmodel_operator.cluster.labels import ANNOTATION_OUTCOME, LABEL_FETCH_HASH
 from hfmodel_operator.cluster.observe import Look, Picture, observe
-from hfmodel_operator.cluster.prefetch import outcomes_to_note
+from hfmodel_operator.cluster.prefetch import fetch_hash, outcomes_to_note
 from hfmodel_operator.cluster.template import template_hash
 from hfmodel_operator.observed import ObservedModel, PodState, Settings
 from hfmodel_operator.source import source_of
@@ -145,6 +145,32 @@ def test_what_a_fetch_job_waits_for(pods: tuple[Json, ...], created: float, says
     assert model.fetching
     waits_for = model.fetch_waiting.message if model.fetch_waiting is not None else ""
     assert (says in waits_for, bool(waits_for)) == (True, bool(says))
+
+
+def waiting_job(**labels: str) -> Json:
+    job = job_object(hfmodel())
+    job["metadata"]["labels"] |= labels
+    return job
+
+
+@pytest.mark.parametrize(
+    ("labels", "pods", "fetching"),
+    [
+        pytest.param({LABEL_FETCH_HASH: fetch_hash(hfmodel(), SETTINGS)}, (WAITING_POD,), True, id="as it is now"),
+        pytest.param({LABEL_FETCH_HASH: "before"}, (WAITING_POD,), False, id="of another manifest"),
+        pytest.param({LABEL_FETCH_HASH: "before"}, (fetch_pod(RUNNING),), True, id="which runs already"),
+        pytest.param({}, (WAITING_POD,), True, id="nobody knows"),
+    ],
+)
+def test_a_job_that_no_node_takes_is_waited_for_while_it_is_what_is_wanted(
+    labels: dict[str, str], pods: tuple[Json, ...], fetching: bool
+) -> None:
+    assert seen(jobs=(waiting_job(**labels),), pods=pods).fetching is fetching
+
+
+def test_a_fetch_that_would_go_elsewhere_is_another() -> None:
+    assert fetch_hash(hfmodel(nodeSelector={"zone": "b"}), SETTINGS) != fetch_hash(hfmodel(), SETTINGS)
+    assert fetch_hash(hfmodel(description="x"), SETTINGS) == fetch_hash(hfmodel(), SETTINGS)
 
 
 def test_a_job_of_another_source_says_nothing() -> None:

@@ -21,6 +21,7 @@ from support.decider_values import CRASHED, NOW, model
 from support.kube_objects import container, pod_object
 
 DONE = {"event": "done", "path": "/cache/x", "bytes": 9, "seconds": 7.5, "downloaded_bytes": 5, "collected_bytes": 3}
+HARD = {**DONE, "retries": 4, "converted": True}
 GATED = {"event": "error", "reason": "GatedNoToken", "message": "set a token", "retryable": False}
 
 
@@ -46,6 +47,19 @@ def samples(metrics: OperatorMetrics) -> dict[str, float]:
             },
             id="done",
         ),
+        pytest.param(
+            json.dumps(HARD),
+            {
+                "fetches_total.Done": 1,
+                "fetched_bytes_total": 5,
+                "cache_collected_bytes_total": 3,
+                "fetch_retries_total": 4,
+                "fetch_conversions_total": 1,
+                "fetch_seconds_count": 1,
+                "fetch_seconds_sum": 7.5,
+            },
+            id="done with retries and a conversion",
+        ),
         pytest.param(f"a log\n{json.dumps(GATED)}", {"fetches_total.GatedNoToken": 1}, id="failed"),
         pytest.param("Killed", {"fetches_total.CrashLoop": 1}, id="no last word"),
         pytest.param("[]", {"fetches_total.CrashLoop": 1}, id="nonsense"),
@@ -57,6 +71,15 @@ def test_a_fetch_that_ends_is_counted(word: str, counted: dict[str, float]) -> N
     metrics = OperatorMetrics()
     metrics.outcomes([word])
     assert samples(metrics) == counted
+
+
+@pytest.mark.parametrize(
+    ("limit", "told"), [pytest.param(40 * 2**30, True, id="a limit"), pytest.param(None, False, id="no limit")]
+)
+def test_the_limit_of_the_cache_is_told_where_there_is_one(limit: int | None, told: bool) -> None:
+    text = OperatorMetrics(cache_limit=limit).exposition().decode()
+    assert ("hfmodel_operator_cache_limit_bytes" in text) is told
+    assert samples(OperatorMetrics(cache_limit=limit)) == ({"cache_limit_bytes": limit} if told else {})
 
 
 def fetching_pod(name: str, state: Json) -> Json:

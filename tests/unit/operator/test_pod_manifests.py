@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from hfmodel_api.names import LABEL_MODEL
+from hfmodel_api.spec import EnvVar, Resources
 from hfmodel_operator.cluster.api import Json
 from hfmodel_operator.cluster.labels import LABEL_FETCH
 from hfmodel_operator.cluster.prefetch import prefetch_job
@@ -34,8 +35,15 @@ def serve(manifest: Json) -> Json:
     return dict(container)
 
 
-def job_spec(**spec: Any) -> Json:
-    return dict(prefetch_job(hfmodel(**spec), SETTINGS, attempt=1)["spec"]["template"]["spec"])
+def job_spec(*, settings: ClusterSettings = SETTINGS, **spec: Any) -> Json:
+    return dict(prefetch_job(hfmodel(**spec), settings, attempt=1)["spec"]["template"]["spec"])
+
+
+def fetches(settings: ClusterSettings, **spec: Any) -> list[Json]:
+    """The container that fetches, of the Job and of a pod that fetches for itself."""
+    (init,) = pod(fetched=None, settings=settings, **spec)["spec"]["initContainers"]
+    (container,) = job_spec(settings=settings, **spec)["containers"]
+    return [init, container]
 
 
 POD_SPECS = [
@@ -79,6 +87,85 @@ def test_the_token_of_the_installation_is_for_models_that_name_none() -> None:
     settings = replace(SETTINGS, token_secret=TokenSecret("shared"))
     (fetch,) = pod(fetched=None, settings=settings)["spec"]["initContainers"]
     assert fetch["env"][-1]["valueFrom"]["secretKeyRef"] == {"name": "shared", "key": "HF_TOKEN", "optional": True}
+
+
+CLOSED = replace(
+    SETTINGS,
+    hub_endpoint="https://mirror.example.com",
+    hub_offline=True,
+    fetch_env=(
+        EnvVar(name="HTTPS_PROXY", value_from={"secretKeyRef": {"name": "proxy", "key": "url"}}),
+        EnvVar(name="SSL_CERT_FILE", value="/cache/ca.pem"),
+    ),
+    fetch_resources=Resources(requests={"cpu": 1}, limits={"memory": "8Gi"}),
+)
+
+
+def test_whatever_fetches_goes_by_the_mirror_and_proxy_of_the_installation() -> None:
+    given = [
+        {"name": "HF_ENDPOINT", "value": "https://mirror.example.com"},
+        {"name": "HF_HUB_OFFLINE", "value": "1"},
+        {"name": "HTTPS_PROXY", "valueFrom": {"secretKeyRef": {"name": "proxy", "key": "url"}}},
+        {"name": "SSL_CERT_FILE", "value": "/cache/ca.pem"},
+    ]
+    for container in fetches(CLOSED, env=[{"name": "OF_SERVING", "value": "x"}]):
+        assert [each for each in container["env"] if each in given] == given
+        assert "OF_SERVING" not in {each["name"] for each in container["env"]}
+    names = {each["name"] for each in serve(pod(settings=CLOSED))["env"]}
+    assert not names & {"HF_ENDPOINT", "HTTPS_PROXY", "SSL_CERT_FILE"}
+
+
+def test_without_a_word_on_it_a_fetch_asks_the_hub_itself() -> None:
+    for container in fetches(SETTINGS):
+        assert [each["name"] for each in container["env"] if not each["name"].startswith("HFMODEL_CACHE")] == ["HOME"]
+
+
+def test_the_mirror_of_a_model_goes_before_that_of_the_installation() -> None:
+    for container in fetches(CLOSED, source={"hub": {"endpoint": "https://own.example.com"}}):
+        assert container["args"][container["args"].index("--endpoint") + 1] == "https://own.example.com"
+
+
+def test_a_fetch_asks_for_what_it_needs_whatever_the_model_needs_to_serve() -> None:
+    for container in fetches(SETTINGS, gpu={}, resources={"limits": {"memory": "80Gi"}}):
+        assert container["resources"] == {"requests": {"cpu": "100m", "memory": "512Mi"}}
+    for container in fetches(CLOSED):
+        assert container["resources"] == {"requests": {"cpu": 1}, "limits": {"memory": "8Gi"}}
+
+
+def test_no_pod_is_replaced_for_how_weights_are_fetched() -> None:
+    assert template_hash(hfmodel(), CLOSED) == template_hash(hfmodel(), SETTINGS)
+
+
+ZONE: Json = {"requiredDuringSchedulingIgnoredDuringExecution": {"nodeSelectorTerms": [{"matchExpressions": []}]}}
+BESIDE: Json = {"requiredDuringSchedulingIgnoredDuringExecution": [{"topologyKey": "kubernetes.io/hostname"}]}
+LIKES_A100 = {"weight": 100, "preference": {"matchExpressions": [{"key": "gpu", "operator": "In", "values": ["a100"]}]}}
+
+
+def test_a_job_fetches_where_the_model_may_run() -> None:
+    tolerated = [{"key": "tenant", "operator": "Exists"}]
+    spec = job_spec(
+        nodeSelector={"zone": "b"},
+        tolerations=tolerated,
+        affinity={"nodeAffinity": ZONE, "podAffinity": BESIDE, "podAntiAffinity": BESIDE},
+        serviceAccountName="tenant",
+        priorityClassName="high",
+    )
+    assert (spec["nodeSelector"], spec["tolerations"]) == ({"zone": "b"}, tolerated)
+    assert spec["affinity"] == {"nodeAffinity": ZONE}
+    assert spec["serviceAccountName"] == "tenant"
+    assert "priorityClassName" not in spec
+
+
+def test_a_job_needs_no_gpu_and_may_run_where_one_is() -> None:
+    spec = job_spec(settings=WITH_GPUS, gpu={"profile": "a100"}, affinity={"nodeAffinity": ZONE})
+    assert spec["tolerations"] == [{"key": "gpu", "operator": "Exists"}]
+    assert spec["affinity"]["nodeAffinity"] == {**ZONE, "preferredDuringSchedulingIgnoredDuringExecution": [LIKES_A100]}
+    assert not {"nodeSelector", "runtimeClassName"} & set(spec)
+    assert "nvidia.com/gpu" not in str(spec["containers"])
+
+
+def test_a_job_that_nothing_binds_runs_anywhere() -> None:
+    assert not {"nodeSelector", "tolerations", "affinity", "serviceAccountName"} & set(job_spec())
 
 
 def test_a_cached_model_is_served_from_where_it_lies() -> None:

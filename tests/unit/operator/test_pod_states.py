@@ -126,6 +126,13 @@ LAST: Any = {"lastState": {"terminated": {"exitCode": 3, "message": "one\ntwo\n\
             id="out of memory",
         ),
         pytest.param(
+            pod_object(fetches=True, init_containers=[{**ended(reason="OOMKilled", exitCode=137), "name": "fetch"}]),
+            Reason.OUT_OF_MEMORY,
+            "limits.memory of the Helm value fetch.resources",
+            False,
+            id="the fetch out of memory",
+        ),
+        pytest.param(
             pod_object(containers=[waiting("ErrImagePull", "manifest unknown")]),
             Reason.IMAGE_PULL_FAILED,
             "manifest unknown",

@@ -9,6 +9,7 @@ from hfmodel_router.kube import connect
 from hfmodel_router.kube.connect import kube_fleet
 from hfmodel_router.kube.errors import NoCluster
 from hfmodel_router.main import main
+from support.router_objects import model_json
 from support.scripted_runtime import respond, scripted_runtime
 
 
@@ -50,6 +51,16 @@ async def test_the_namespace(tmp_path: Path, named: str | None, variable: str, i
             await fleet.synced()
     assert all(f"/namespaces/{served}/" in request.path for request in server.received)
     assert server.received[0].headers["authorization"] == "Bearer t"
+
+
+@pytest.mark.parametrize(("variable", "known"), [("present", True), ("", False)])
+async def test_a_token_of_the_installation_is_known_by_a_variable(tmp_path: Path, variable: str, known: bool) -> None:
+    documents = respond({"metadata": {"resourceVersion": "1"}, "items": [model_json()]})
+    async with scripted_runtime(documents) as server:
+        config = kubeconfig(tmp_path, server=server.url)
+        async with kube_fleet(None, {"KUBECONFIG": config, "HFMODEL_HUB_TOKEN": variable}) as fleet:
+            await fleet.synced()
+            assert fleet.catalogue()["smol"].has_token is known
 
 
 @pytest.mark.parametrize(

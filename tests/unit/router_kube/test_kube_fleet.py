@@ -17,6 +17,7 @@ from hfmodel_router.kube.view import View
 from support.polling import until
 from support.router_cluster import FakeCluster
 from support.router_objects import model_json, pod_json
+from support.running_router import running_router
 
 
 class Ready:
@@ -116,6 +117,33 @@ async def test_a_release_that_the_cluster_refuses_says_so(cluster: FakeCluster, 
     with pytest.raises(ClusterUnavailable, match="forbidden") as caught:
         await fleet.release("smol")
     assert caught.value.status == 503
+
+
+GATED = {"model": "acme/smol", "gated": True}
+
+
+@pytest.mark.parametrize(
+    ("spec", "hub_token", "shown"),
+    [
+        pytest.param(GATED, False, None, id="no token"),
+        pytest.param(GATED, True, "***", id="the installation's"),
+        pytest.param({**GATED, "tokenSecretRef": {"name": "own"}}, False, "***", id="the model's own"),
+    ],
+)
+async def test_whether_there_is_a_token_is_told(
+    cluster: FakeCluster, ready: Ready, spec: dict[str, Any], hub_token: bool, shown: str | None
+) -> None:
+    cluster.models.put(model_json(spec=spec))
+    async with KubeFleet(cluster, ask=ready, hub_token=hub_token) as fleet:
+        await fleet.synced()
+        async with running_router(fleet) as router, router.http.get("/auth/status") as response:
+            body = await response.json()
+    assert body == {
+        "has_token": shown is not None,
+        "token_preview": shown,
+        "gated_models_count": 1,
+        "gated_models": ["smol"],
+    }
 
 
 async def test_a_resync_lists_both(cluster: FakeCluster, fleet: KubeFleet) -> None:

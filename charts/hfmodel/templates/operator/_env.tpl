@@ -10,6 +10,18 @@
 {{- end -}}
 {{- end }}
 
+{{/* fetch.extraEnv as JSON; what the operator sets itself is refused here, before anything is changed. */}}
+{{- define "hfmodel.fetchEnv" -}}
+{{- $names := list "HOME" "HF_TOKEN" "HF_ENDPOINT" "HF_HUB_OFFLINE" -}}
+{{- range .Values.fetch.extraEnv }}
+{{- if or (has .name $names) (hasPrefix "HFMODEL_CACHE_" .name) }}
+{{- fail (printf "fetch.extraEnv: %s is set already, by a value for it or twice; see docs/chart-values.md" .name) }}
+{{- end }}
+{{- $names = append $names .name }}
+{{- end -}}
+{{- toJson .Values.fetch.extraEnv }}
+{{- end }}
+
 {{/* docs/operator.md has what each variable means. */}}
 {{- define "hfmodel.operator.env" -}}
 - name: WATCH_NAMESPACE
@@ -40,6 +52,21 @@
 - name: HFMODEL_TOKEN_SECRET
   value: {{ . }}
 {{- end }}
+{{- with .Values.huggingface.endpoint }}
+- name: HFMODEL_HUB_ENDPOINT
+  value: {{ . | replace "$" "$$" | quote }}
+{{- end }}
+{{- if .Values.huggingface.offline }}
+- name: HFMODEL_HUB_OFFLINE
+  value: "true"
+{{- end }}
+{{- if .Values.fetch.extraEnv }}
+- name: HFMODEL_FETCH_ENV
+  {{- /* $(NAME) is the fetching container's to expand, not the operator's. */}}
+  value: {{ include "hfmodel.fetchEnv" . | replace "$" "$$" | quote }}
+{{- end }}
+- name: HFMODEL_FETCH_RESOURCES
+  value: {{ toJson .Values.fetch.resources | quote }}
 {{- if .Values.gpuProfiles }}
 - name: HFMODEL_PROFILES
   value: /etc/hfmodel/profiles.yaml

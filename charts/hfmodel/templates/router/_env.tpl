@@ -9,6 +9,11 @@
   valueFrom: {secretKeyRef: {name: {{ .name }}, key: {{ .key }}}}
 {{- end }}
 {{- end }}
+{{- if include "hfmodel.tokenSecret" . }}
+{{- /* Only that there is one: the router never gets the token. */}}
+- name: HFMODEL_HUB_TOKEN
+  value: present
+{{- end }}
 {{- with $router.corsOrigins }}
 - name: HFMODEL_CORS_ORIGINS
   value: {{ join "," . | quote }}
