@@ -1,4 +1,5 @@
-"""Figures of this engine that need no other server beside it: what sampling costs, and whether memory stays flat."""
+"""Figures of this engine that need no other server beside it: what sampling costs, whether memory stays flat, what
+bfloat16 does to the quality."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -6,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from bench import bars
-from bench.engine import memory, sampling
+from bench.engine import memory, quality, sampling
 
 HEADER = ("question", "figure", "target")
 
@@ -23,7 +24,7 @@ class Figure:
 
     def row(self) -> tuple[str, ...]:
         """The cells of a table."""
-        return (self.title, f"**{self.percent:.1f} %**", f"at most {self.target:g} %")
+        return (self.title, f"**{round(self.percent, 1) + 0:.1f} %**", f"at most {self.target:g} %")
 
     def bar(self) -> bars.Bar:
         """The same, drawn."""
@@ -55,4 +56,23 @@ def _memory(model_dir: Path, threads: int) -> Figure:
     )
 
 
-MEASURES: Mapping[str, Callable[[Path, int], Figure]] = {"sampling": _sampling, "memory": _memory}
+def _bfloat16(model_dir: Path, threads: int) -> Figure:
+    compared = quality.measure(model_dir, threads=threads)
+    return Figure(
+        name="bfloat16-quality",
+        title=f"perplexity's increase in bfloat16, {compared.tokens:,} tokens",
+        percent=compared.increase_percent,
+        target=quality.TARGET,
+        details={
+            "tokens": compared.tokens,
+            "perplexity": {"float32": round(compared.full, 3), "bfloat16": round(compared.half, 3)},
+            "same_next_token_percent": round(compared.same_percent, 1),
+        },
+    )
+
+
+MEASURES: Mapping[str, Callable[[Path, int], Figure]] = {
+    "sampling": _sampling,
+    "memory": _memory,
+    "bfloat16-quality": _bfloat16,
+}

@@ -43,7 +43,7 @@ def run(arguments: argparse.Namespace) -> None:
         print("\n" + results.table(report.HEADER, [report.row(answer) for answer in answers]))
     if figures:
         print("\n" + results.table(alone.HEADER, [figure.row() for figure in figures]))
-    title = f"{arguments.model_name}, float32, {arguments.threads} threads"
+    title = f"{arguments.model_name}, float32 unless said, {arguments.threads} threads"
     drawn = [*(report.bar(answer) for answer in answers), *(figure.bar() for figure in figures)]
     results.write(
         arguments.out,

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from bench.engine import prompts as warm_up
 from bench.engine.load import Leg, drive
-from bench.engine.questions import OURS, Question
+from bench.engine.questions import Question
 from bench.engine.servers import Running, running
 
 
@@ -48,7 +48,7 @@ def measure(
 ) -> list[Answer]:
     """Every question's answer; `report` is called with each as soon as it is there."""
     answers = []
-    contenders = list(dict.fromkeys([OURS, *(question.against for question in questions)]))
+    contenders = list(dict.fromkeys(server for question in questions for server in (question.by, question.against)))
     with (
         tempfile.TemporaryDirectory() as logs,
         running(contenders, model_dir=model_dir, threads=threads, logs=Path(logs)) as servers,
@@ -58,7 +58,7 @@ def measure(
             _leg(questions[0], server, warm_up.short(2, seed=0))
         for question in questions:
             pairs = tuple(
-                _pair(question, by_contender[OURS], by_contender[question.against], number=number)
+                _pair(question, by_contender[question.by], by_contender[question.against], number=number)
                 for number in range(repeats)
             )
             answers.append(Answer(question, pairs))

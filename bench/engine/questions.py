@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from bench.engine import prompts
 from bench.engine.load import Leg
-from bench.engine.servers import OLD_WAY, OURS, TRANSFORMERS, VLLM, Contender
+from bench.engine.servers import OLD_WAY, OURS, OURS_BFLOAT16, TRANSFORMERS, VLLM, Contender
 
 NEW_TOKENS = 64
 
@@ -19,6 +19,7 @@ class Question:
         their_prompts: those of the other leg, where they differ.
         figure: of a leg; `ratio` says how two of them compare, more being better for us.
         target: the least ratio that is good enough.
+        by: this engine, as it is started for this question.
         ours, theirs: requests in a leg of each server; a steady load needs some rounds, a slow server need not do all.
     """
 
@@ -35,6 +36,7 @@ class Question:
     target: float
     new_tokens: int = NEW_TOKENS
     their_prompts: Callable[[int, int], Sequence[str]] | None = None
+    by: Contender = OURS
 
     def ratio(self, mine: Leg, theirs: Leg) -> float:
         """How many times better this engine is."""
@@ -79,6 +81,7 @@ def _throughput(
     clients: int,
     target: float,
     against: Contender = OLD_WAY,
+    by: Contender = OURS,
 ) -> Question:
     # One `generate` at a time is as fast for many clients as for one.
     theirs = 6 if against is OLD_WAY else 2 * clients
@@ -94,6 +97,7 @@ def _throughput(
         unit="tokens/s",
         more_is_better=True,
         target=target,
+        by=by,
     )
 
 
@@ -108,6 +112,14 @@ def _beside(name: str, other: Contender, *, target: float) -> Sequence[Question]
 
 ENGINE = (
     _throughput("one", "one client, short prompts", make=_short, clients=1, target=1.3),
+    _throughput(
+        "one-bfloat16",
+        "one client, short prompts, bfloat16 beside float32",
+        make=_short,
+        clients=1,
+        target=2,
+        by=OURS_BFLOAT16,
+    ),
     _throughput("short-16", "16 clients, prompts of 20 tokens", make=_short, clients=16, target=6),
     _throughput("short-64", "64 clients, prompts of 20 tokens", make=_short, clients=64, target=10),
     _throughput("mixed-16", "16 clients, prompts of 20 to 400 tokens", make=_mixed, clients=16, target=4.5),

@@ -66,6 +66,7 @@ class Running:
 _OPTIONS = ("--port", "{port}", "--model-dir", "{model}", "--model-id", "m", "--threads", "{threads}")
 _TO_THE_END = (("ignore_eos", True),)
 OURS = Contender("hfmodel", ("-m", "hfmodel_runtime", "serve", *_OPTIONS), "/readyz", "m", _TO_THE_END)
+OURS_BFLOAT16 = Contender("hfmodel, bfloat16", (*OURS.command, "--dtype", "bfloat16"), "/readyz", "m", _TO_THE_END)
 OLD_WAY = Contender(
     "one generate at a time", ("-m", "bench.engine.one_at_a_time", *_OPTIONS), "/readyz", "m", _TO_THE_END
 )
@@ -114,7 +115,7 @@ def _started(contender: Contender, *, model_dir: Path, threads: int, logs: Path)
     words = {"model": str(model_dir), "port": str(port), "threads": str(threads)}
     command = [str(contender.python()), *(word.format(**words) for word in contender.command)]
     environment = os.environ | {"OMP_NUM_THREADS": str(threads), "HF_HUB_OFFLINE": "1"} | dict(contender.environment)
-    log = logs / f"{contender.name.replace(' ', '-')}.log"
+    log = logs / f"{contender.name.replace(' ', '-').replace(',', '')}.log"
     with log.open("w") as output, subprocess.Popen(command, stdout=output, stderr=output, env=environment) as popen:
         try:
             url = f"http://127.0.0.1:{port}"

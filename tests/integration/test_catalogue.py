@@ -10,13 +10,9 @@ from typing import Any
 
 import httpx
 import pytest
-import torch
 import yaml
-from transformers import AutoTokenizer
 
-from hfmodel_runtime.engine.protocol import ChatMessage
-from hfmodel_runtime.engine.tokenizer import ModelTokenizer
-from support.catalogue_repos import CATALOGUE, GUIDE, StandIn, write_repo
+from support.catalogue_repos import CATALOGUE, GUIDE, Reference, StandIn, own_tokenizer, write_repo
 from support.hfmodel_up import RunningUp, hfmodel_up
 from support.hub_server import HubRepo, HubServer
 
@@ -46,42 +42,29 @@ _GUIDE = {
 _SPECS = _examples()
 
 
-@dataclass(frozen=True)
-class Reference:
-    """transformers, on the weights and the tokenizer's files that the Hub has."""
+def _goes_on(reference: Reference, text: str) -> str:
+    answer = reference.says(reference.tokenizer(text).input_ids, new_tokens=NEW_TOKENS)
+    assert answer, "a model that says nothing shows nothing"
+    return answer if reference.seq2seq else text + answer
 
-    model: Any
-    tokenizer: Any
-    stand_in: StandIn
 
-    @property
-    def seq2seq(self) -> bool:
-        return bool(self.model.config.is_encoder_decoder)
+def _replies(reference: Reference, message: str, *, model_type: str) -> str:
+    answer = reference.says(_chat_prompt(reference, message, model_type=model_type), new_tokens=NEW_TOKENS)
+    if not (reference.tokenizer.chat_template or reference.seq2seq or model_type == "conversational"):
+        answer = answer.partition("\nHuman:")[0]
+    return answer.strip()
 
-    def says(self, prompt: list[int]) -> str:
-        """What comes after `prompt`, greedily."""
-        tokens = torch.tensor([prompt])
-        output = self.model.generate(
-            tokens, attention_mask=torch.ones_like(tokens), do_sample=False, max_new_tokens=NEW_TOKENS
-        )[0].tolist()
-        if self.seq2seq:
-            return str(self._text(output))
-        return self._text(output)[len(self._text(prompt)) :]
 
-    def goes_on(self, text: str) -> str:
-        answer = self.says(self.tokenizer(text).input_ids)
-        assert answer, "a model that says nothing shows nothing"
-        return answer if self.seq2seq else text + answer
-
-    def replies(self, message: str, *, model_type: str) -> str:
-        tokenizer = ModelTokenizer(self.tokenizer, model_type=model_type, seq2seq=self.seq2seq)
-        answer = self.says(tokenizer.encode_chat([ChatMessage("user", message)]))
-        for stop in tokenizer.chat_stop:
-            answer = answer.partition(stop)[0]
-        return answer.strip()
-
-    def _text(self, token_ids: list[int]) -> str:
-        return str(self.tokenizer.decode(token_ids, skip_special_tokens=True, clean_up_tokenization_spaces=False))
+def _chat_prompt(reference: Reference, message: str, *, model_type: str) -> list[int]:
+    """The model's own template; where it has none, what docs/chat.md says, written down once more."""
+    tokenizer = reference.tokenizer
+    if tokenizer.chat_template:
+        return reference.chat_prompt([{"role": "user", "content": message}])
+    if reference.seq2seq:
+        return list(tokenizer(message).input_ids)
+    if model_type == "conversational":
+        return [*tokenizer(message, add_special_tokens=False).input_ids, tokenizer.eos_token_id]
+    return list(tokenizer(f"Human: {message}\nAssistant:").input_ids)
 
 
 @dataclass(frozen=True)
@@ -105,8 +88,8 @@ def _references(stand_ins: Mapping[str, StandIn], root: Path) -> Iterator[tuple[
         model = write_repo(stand_in, seed=seed, directory=directory)
         tokens = frozenset({TOKEN} if stand_in.gated else ())
         files = {path.name: path.read_bytes() for path in directory.iterdir()}
-        tokenizer = AutoTokenizer.from_pretrained(directory)
-        yield repo, Reference(model, tokenizer, stand_in), HubRepo(files=files, gated=stand_in.gated, tokens=tokens)
+        tokenizer = own_tokenizer(stand_in, directory)
+        yield repo, Reference(model, tokenizer), HubRepo(files=files, gated=stand_in.gated, tokens=tokens)
 
 
 def _serve(catalog: Path, stand_ins: Mapping[str, StandIn], *options: str, work: Path) -> Iterator[Served]:
@@ -134,10 +117,10 @@ def _answers_as_transformers(served: Served, model_id: str, *, repo: str, model_
     reference = served.references[repo]
     settings = {"do_sample": False, "max_new_tokens": NEW_TOKENS}
     generated = served.post(f"/models/{model_id}/generate", text=PROMPT, **settings)
-    assert generated["generated_text"] == [reference.goes_on(PROMPT)]
+    assert generated["generated_text"] == [_goes_on(reference, PROMPT)]
     assert (generated["model_id"], generated["model_name"]) == (model_id, repo)
     chat = served.post(f"/models/{model_id}/chat", message=QUESTION, temperature=0, max_new_tokens=NEW_TOKENS)
-    assert chat["response"] == reference.replies(QUESTION, model_type=model_type)
+    assert chat["response"] == _replies(reference, QUESTION, model_type=model_type)
     info = httpx.get(f"{served.running.url}/models/{model_id}/info", timeout=PATIENCE_SECONDS).json()
     assert info["memory_usage"]["total_parameters"] == sum(weight.numel() for weight in reference.model.parameters())
 

@@ -1,5 +1,5 @@
-"""The repositories of the example catalogue, and of the old server's guide, in small: random weights of the same
-architecture, the same tokenizer class, and the same kinds of files.
+"""The repositories of the example catalogue, of the old server's guide, and of each other architecture, in small:
+random weights of the same architecture, the same tokenizer class, and the same kinds of files.
 
 What each repository has is from its page on the Hub: several have pickles and nothing else, some have no
 tokenizer.json, large ones are split into shards.
@@ -7,7 +7,7 @@ tokenizer.json, large ones are split into shards.
 
 import io
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -16,6 +16,7 @@ import sentencepiece
 import torch
 import transformers
 from safetensors.torch import load_file
+from transformers.models.auto.tokenization_auto import tokenizer_class_from_name
 
 from support.tiny_models import BOS, CORPUS, EOS, PAD, make_tiny_tokenizer, tiny_model
 
@@ -31,6 +32,24 @@ _LLAMA3_CHAT = (
     "{% endfor %}{% if add_generation_prompt %}[assistant] {% endif %}"
 )
 _DIALOGPT_CHAT = "{% for message in messages %}{{ message.content }}{{ eos_token }}{% endfor %}"
+_QWEN_CHAT = (
+    "{% if messages[0].role != 'system' %}<|im_start|>system\nYou are a helpful assistant.<|im_end|>\n{% endif %}"
+    "{% for message in messages %}{{ '<|im_start|>' + message.role + '\n' + message.content + '<|im_end|>\n' }}"
+    "{% endfor %}{% if add_generation_prompt %}{{ '<|im_start|>assistant\n' }}{% endif %}"
+)
+_GEMMA_CHAT = (
+    "{{ bos_token }}{% if messages[0]['role'] == 'system' %}{{ raise_exception('System role not supported') }}"
+    "{% endif %}{% for message in messages %}{% if (message['role'] == 'user') != (loop.index0 % 2 == 0) %}"
+    "{{ raise_exception('Conversation roles must alternate') }}{% endif %}"
+    "{% set role = 'model' if message['role'] == 'assistant' else message['role'] %}"
+    "{{ '<start_of_turn>' + role + '\n' + message['content'] | trim + '<end_of_turn>\n' }}{% endfor %}"
+    "{% if add_generation_prompt %}{{ '<start_of_turn>model\n' }}{% endif %}"
+)
+_MISTRAL_CHAT = (
+    "{{ bos_token }}{% for message in messages %}{% if message['role'] == 'user' %}"
+    "{{ '[INST] ' + message['content'] + ' [/INST]' }}{% else %}{{ message['content'] + eos_token }}{% endif %}"
+    "{% endfor %}"
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -112,6 +131,64 @@ GUIDE: Mapping[str, StandIn] = {
         architecture="llama", tokenizer="LlamaTokenizer", pickled=True, sharded=True, config={"vocab_size": _PIECES}
     ),
 }
+_PLAIN = "PreTrainedTokenizerFast"
+_ALL_PIECES = {"vocab_size": _PIECES + 4}
+# What neither has, and the issue asks for, or is verified.
+OTHERS: Mapping[str, StandIn] = {
+    "EleutherAI/gpt-j-6b": StandIn(architecture="gptj", tokenizer="GPT2Tokenizer", pickled=True),
+    "google/gemma-2-2b-it": StandIn(
+        architecture="gemma2", tokenizer="GemmaTokenizer", chat_template=_GEMMA_CHAT, config=_ALL_PIECES
+    ),
+    "google/gemma-3-1b-it": StandIn(
+        architecture="gemma3_text", tokenizer="GemmaTokenizer", chat_template=_GEMMA_CHAT, config=_ALL_PIECES
+    ),
+    "mistralai/Mistral-7B-Instruct-v0.1": StandIn(
+        architecture="mistral",
+        tokenizer="LlamaTokenizer",
+        sharded=True,
+        chat_template=_MISTRAL_CHAT,
+        config={"vocab_size": _PIECES},
+    ),
+    "Qwen/Qwen2.5-0.5B-Instruct": StandIn(architecture="qwen2", tokenizer="Qwen2Tokenizer", chat_template=_QWEN_CHAT),
+    "Qwen/Qwen3-0.6B": StandIn(architecture="qwen3", tokenizer="Qwen2Tokenizer", chat_template=_QWEN_CHAT),
+    "HuggingFaceTB/SmolLM3-3B": StandIn(architecture="smollm3", tokenizer=_PLAIN, chat_template=_QWEN_CHAT),
+    "microsoft/phi-2": StandIn(architecture="phi", tokenizer="CodeGenTokenizer", sharded=True),
+    "tiiuae/falcon-7b": StandIn(architecture="falcon", tokenizer=_PLAIN, sharded=True),
+    "tiiuae/falcon-rw-1b": StandIn(architecture="falcon-alibi", tokenizer="GPT2TokenizerFast", pickled=True),
+    "tiiuae/falcon-40b": StandIn(architecture="falcon-new-decoder", tokenizer=_PLAIN),
+}
+
+
+@dataclass(frozen=True)
+class Reference:
+    """What transformers itself says with a repository's weights and its tokenizer's files."""
+
+    model: Any
+    tokenizer: Any
+
+    @property
+    def seq2seq(self) -> bool:
+        return bool(self.model.config.is_encoder_decoder)
+
+    def says(self, prompt: list[int], *, new_tokens: int) -> str:
+        """What comes after `prompt`, greedily."""
+        tokens = torch.tensor([prompt])
+        output = self.model.generate(
+            tokens, attention_mask=torch.ones_like(tokens), do_sample=False, max_new_tokens=new_tokens
+        )[0].tolist()
+        if self.seq2seq:
+            return self._text(output)
+        return self._text(output)[len(self._text(prompt)) :]
+
+    def chat_prompt(self, messages: Sequence[Mapping[str, str]]) -> list[int]:
+        """The prompt that the model's own template makes."""
+        token_ids: list[int] = self.tokenizer.apply_chat_template(
+            list(messages), add_generation_prompt=True, return_dict=False
+        )
+        return token_ids
+
+    def _text(self, token_ids: list[int]) -> str:
+        return str(self.tokenizer.decode(token_ids, skip_special_tokens=True, clean_up_tokenization_spaces=False))
 
 
 def write_repo(stand_in: StandIn, *, seed: int, directory: Path) -> Any:
@@ -154,7 +231,26 @@ def _pickled(name: str) -> str:
 
 def write_tokenizer(stand_in: StandIn, directory: Path) -> dict[str, int]:
     """Write the files that the class reads; returns the ids of special tokens as a config names them."""
-    match stand_in.tokenizer:
+    ids = _write_files(stand_in.tokenizer, directory)
+    if stand_in.chat_template is not None:
+        # Where repositories of its time have it.
+        _set(directory, chat_template=stand_in.chat_template)
+    return ids
+
+
+def own_tokenizer(stand_in: StandIn, directory: Path) -> Any:
+    """Of the class that its files name: AutoTokenizer has a mind of its own for some architectures."""
+    named: Any = tokenizer_class_from_name(_class_name(stand_in.tokenizer))
+    return named.from_pretrained(directory)
+
+
+def _class_name(tokenizer: str) -> str:
+    """OPT has GPT-2's, with a begin token."""
+    return tokenizer.replace("OPT", "GPT2")
+
+
+def _write_files(tokenizer: str, directory: Path) -> dict[str, int]:
+    match tokenizer:
         case "T5Tokenizer":
             ids = _write_pieces(directory / "spiece.model", _T5_IDS, model_type="unigram", vocab_size=120)
             transformers.T5Tokenizer.from_pretrained(directory).save_pretrained(directory)
@@ -170,23 +266,26 @@ def write_tokenizer(stand_in: StandIn, directory: Path) -> dict[str, int]:
             _write(directory / "tokenizer_config.json", {"tokenizer_class": "LlamaTokenizer", **tokens})
             return ids
         case _:
-            _write_byte_level(stand_in, directory)
+            _write_byte_level(tokenizer, directory)
             return {}
 
 
-def _write_byte_level(stand_in: StandIn, directory: Path) -> None:
-    make_tiny_tokenizer(chat_template=stand_in.chat_template).save_pretrained(directory)
-    settings = json.loads((directory / "tokenizer_config.json").read_text())
-    own: dict[str, Any] = {"tokenizer_class": stand_in.tokenizer.replace("OPT", "GPT2"), "unk_token": EOS}
-    if stand_in.tokenizer == "OPTTokenizer":
-        own["add_bos_token"] = True
-    if stand_in.chat_template is not None:
-        # Where repositories of that time have it.
-        (directory / "chat_template.jinja").unlink()
-        own["chat_template"] = stand_in.chat_template
-    _write(directory / "tokenizer_config.json", settings | own | {"bos_token": BOS, "eos_token": EOS, "pad_token": PAD})
-    if stand_in.tokenizer in ("GPT2Tokenizer", "OPTTokenizer", "CodeGenTokenizer"):
+def _write_byte_level(tokenizer: str, directory: Path) -> None:
+    make_tiny_tokenizer().save_pretrained(directory)
+    _set(directory, tokenizer_class=_class_name(tokenizer), unk_token=EOS)
+    _set(directory, bos_token=BOS, eos_token=EOS, pad_token=PAD)
+    match tokenizer:
+        case "OPTTokenizer":
+            _set(directory, add_bos_token=True)
+        case "Qwen2Tokenizer":
+            _set(directory, bos_token=None)
+    if tokenizer in ("GPT2Tokenizer", "OPTTokenizer", "CodeGenTokenizer", "Qwen2Tokenizer"):
         _split_vocabulary(directory)
+
+
+def _set(directory: Path, **settings: Any) -> None:
+    path = directory / "tokenizer_config.json"
+    _write(path, json.loads(path.read_text(encoding="utf-8")) | settings)
 
 
 def _split_vocabulary(directory: Path) -> None:

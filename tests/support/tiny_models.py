@@ -33,8 +33,16 @@ _LLAMA_LIKE = {
     "max_position_embeddings": _POSITIONS,
 }
 _GPT_LIKE = {**_IDS, "n_embd": 32, "n_layer": 2, "n_head": 4, "n_positions": _POSITIONS, "n_ctx": _POSITIONS}
+_FALCON = {
+    **_IDS,
+    "hidden_size": 32,
+    "ffn_hidden_size": 48,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 4,
+    "max_position_embeddings": _POSITIONS,
+}
 
-# architecture -> (config class, its arguments)
+# architecture, as config.json's model_type, and after a dash its variant -> (config class, its arguments)
 _CONFIGS: dict[str, tuple[str, dict[str, Any]]] = {
     "gpt2": ("GPT2Config", _GPT_LIKE),
     "gptj": ("GPTJConfig", {**_GPT_LIKE, "rotary_dim": 4}),
@@ -72,7 +80,11 @@ _CONFIGS: dict[str, tuple[str, dict[str, Any]]] = {
     "gemma3_text": ("Gemma3TextConfig", {**_LLAMA_LIKE, "head_dim": 8, "sliding_window": 7}),
     "qwen2": ("Qwen2Config", _LLAMA_LIKE),
     "qwen3": ("Qwen3Config", {**_LLAMA_LIKE, "head_dim": 8}),
+    "smollm3": ("SmolLM3Config", {**_LLAMA_LIKE, "no_rope_layer_interval": 2}),  # every second layer has no positions
     "phi": ("PhiConfig", {**_LLAMA_LIKE, "num_key_value_heads": 4}),
+    "falcon": ("FalconConfig", {**_FALCON, "multi_query": True, "parallel_attn": True}),
+    "falcon-alibi": ("FalconConfig", {**_FALCON, "multi_query": False, "parallel_attn": False, "alibi": True}),
+    "falcon-new-decoder": ("FalconConfig", {**_FALCON, "new_decoder_architecture": True, "num_kv_heads": 2}),
     "t5": (
         "T5Config",
         {
@@ -105,13 +117,20 @@ _CONFIGS: dict[str, tuple[str, dict[str, Any]]] = {
         },
     ),
     "mamba": ("MambaConfig", {**_IDS, "hidden_size": 32, "num_hidden_layers": 2, "state_size": 4}),
+    "lfm2": ("Lfm2Config", {**_LLAMA_LIKE, "layer_types": ["conv", "full_attention"]}),
 }
 
-ARCHITECTURES = tuple(_CONFIGS)
+# Without keys and values, in all layers or in some.
+RECURRENT = ("mamba", "lfm2")
+ARCHITECTURES = tuple(name for name in _CONFIGS if name not in RECURRENT)
 
 
 def make_tiny_model(architecture: str, directory: Path, *, chat_template: str | None = None) -> Path:
-    """Save a model of `architecture` (a model_type) with its tokenizer into `directory`; always the same weights."""
+    """Save a model with its tokenizer into `directory`; always the same weights.
+
+    Args:
+        architecture: one of `ARCHITECTURES`, or of `RECURRENT`.
+    """
     model = tiny_model(architecture, seed=len(architecture))
     model.save_pretrained(directory)
     seq2seq = model.config.is_encoder_decoder

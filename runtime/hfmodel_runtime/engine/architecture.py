@@ -13,7 +13,7 @@ from hfmodel_api.status import Reason
 from hfmodel_runtime.engine.failures import LoadFailure
 from hfmodel_runtime.engine.selftest import VERIFIED
 
-_SUPPORTED = f"Served are causal and sequence-to-sequence language models: {', '.join(sorted(VERIFIED))} and their like"
+SUPPORTED = f"Served are causal and sequence-to-sequence language models: {', '.join(sorted(VERIFIED))} and their like"
 
 
 def check_architecture(config: dict[str, Any], *, trust_remote_code: bool) -> None:
@@ -36,12 +36,11 @@ def check_architecture(config: dict[str, Any], *, trust_remote_code: bool) -> No
     if model_type not in CONFIG_MAPPING_NAMES:
         raise LoadFailure(
             Reason.ARCHITECTURE_NOT_SUPPORTED,
-            f"{name} (model_type {model_type}) is unknown to this version of transformers; a newer image may know it. "
-            f"{_SUPPORTED}",
+            f"{described(config)} is unknown to this version of transformers; a newer image may know it. {SUPPORTED}",
         )
     raise LoadFailure(
         Reason.ARCHITECTURE_NOT_SUPPORTED,
-        f"{name} (model_type {model_type}) does not go from text to text. {_SUPPORTED}",
+        f"{described(config)} does not go from text to text. {SUPPORTED}",
     )
 
 
@@ -49,6 +48,11 @@ def architecture_name(config: dict[str, Any]) -> str:
     """The class that config.json names, or its model type where it names none."""
     names = config.get("architectures")
     return str(names[0]) if isinstance(names, list) and names else str(config["model_type"])
+
+
+def described(config: dict[str, Any]) -> str:
+    """The architecture as a refusal names it: its class and its model type."""
+    return f"{architecture_name(config)} (model_type {config['model_type']})"
 
 
 def auto_class(config: Any) -> Any:

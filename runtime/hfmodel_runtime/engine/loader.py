@@ -7,11 +7,12 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from transformers import AutoConfig, AutoTokenizer
+from transformers import AutoConfig, AutoTokenizer, PreTrainedTokenizerFast
+from transformers.models.auto.tokenization_auto import get_tokenizer_config, tokenizer_class_from_name
 
 from hfmodel_api.status import Reason
 from hfmodel_api.wire import Stage
-from hfmodel_runtime.engine.architecture import architecture_name, check_architecture
+from hfmodel_runtime.engine.architecture import SUPPORTED, architecture_name, check_architecture, described
 from hfmodel_runtime.engine.batch import RowBatch, RowTokens
 from hfmodel_runtime.engine.causal import CausalBatch
 from hfmodel_runtime.engine.context import decoder_start, end_tokens, model_length
@@ -132,7 +133,7 @@ def _load_model(options: LoadOptions, raw_config: dict[str, Any], machine: Machi
         trust_remote_code=options.trust_remote_code,
     )
     if not model.can_generate():
-        raise LoadFailure(Reason.ARCHITECTURE_NOT_SUPPORTED, f"{name} does not generate text")
+        raise LoadFailure(Reason.ARCHITECTURE_NOT_SUPPORTED, f"{name} does not generate text. {SUPPORTED}")
     return model
 
 
@@ -146,10 +147,21 @@ def _config(directory: Path, *, trust_remote_code: bool) -> Any:
 
 def _tokenizer(directory: Path, *, trust_remote_code: bool) -> Any:
     try:
-        return AutoTokenizer.from_pretrained(directory, trust_remote_code=trust_remote_code, local_files_only=True)
+        loaded = AutoTokenizer.from_pretrained(directory, trust_remote_code=trust_remote_code, local_files_only=True)
+        # For some architectures (mistral) AutoTokenizer takes its general class, whatever the files name. That class
+        # needs a tokenizer.json: of a vocabulary alone it makes other tokens, and no error.
+        general = type(loaded) is PreTrainedTokenizerFast and not (directory / "tokenizer.json").is_file()
+        named = _named_tokenizer(directory) if general else None
+        return loaded if named is None else named.from_pretrained(directory, local_files_only=True)
     except Exception as error:
         # The tokenizers library raises bare Exceptions.
         raise LoadFailure(Reason.CONFIG_INVALID, f"the tokenizer cannot be loaded: {error}") from error
+
+
+def _named_tokenizer(directory: Path) -> Any:
+    """The class of transformers that tokenizer_config.json names, if any."""
+    name = get_tokenizer_config(directory, local_files_only=True).get("tokenizer_class")
+    return tokenizer_class_from_name(name) if isinstance(name, str) else None
 
 
 def _warm_up(loaded: _Loaded) -> int:
@@ -158,7 +170,7 @@ def _warm_up(loaded: _Loaded) -> int:
     A second one only where nobody knows yet whether the engine can: after it, a batch begins to look for faster forms
     of its weights (`improve`), which takes longer than all the rest.
     """
-    batch = loaded.batch
+    batch, name = loaded.batch, described(loaded.model.config.to_dict())
     try:
         prefill = batch.prefill([RowTokens((0,))])
         prefill.advance()
@@ -169,13 +181,13 @@ def _warm_up(loaded: _Loaded) -> int:
     except Exception as error:
         raise LoadFailure(
             Reason.ARCHITECTURE_NOT_SUPPORTED,
-            f"this engine cannot compute the model: {type(error).__name__}: {error}",
+            f"{name} cannot be computed by this engine: {type(error).__name__}: {error}. {SUPPORTED}",
         ) from error
     finally:
         batch.clear()
     if bytes_per_token == 0:
         raise LoadFailure(
-            Reason.ARCHITECTURE_NOT_SUPPORTED, "this engine serves models with a key and value cache, this has none"
+            Reason.ARCHITECTURE_NOT_SUPPORTED, f"{name} keeps no keys and values, which this engine needs. {SUPPORTED}"
         )
     return bytes_per_token
 
@@ -193,7 +205,7 @@ def _safe_rows(loaded: _Loaded, wanted: int) -> int:
     if not test.passes_alone():
         raise LoadFailure(
             Reason.ARCHITECTURE_NOT_SUPPORTED,
-            f"{architecture_name(config.to_dict())} computes something else with this engine's cache than without",
+            f"{described(config.to_dict())} computes something else with this engine's cache than without. {SUPPORTED}",
         )
     if test.passes_together():
         return wanted

@@ -15,9 +15,10 @@ from hfmodel_runtime.engine.machine import Machine
 from hfmodel_runtime.engine.stored import StoredWeights
 
 _MIB, _GIB = 2**20, 2**30
-# Measured with a model of no size: 85 MiB for what loading imports and builds, 100 MiB of libraries' pages. The rest is
-# for activations.
-_COMPUTING = 256 * _MIB
+_LOADING = 85 * _MIB  # measured with a model of no size: what loading imports and builds
+_COMPUTING = 256 * _MIB  # that, 100 MiB of libraries' pages, and activations
+_CUDA = 1 * _GIB  # of main memory, for its libraries and a context; not measured here, only advised
+_ON_THEIR_WAY = 4  # tensors that transformers loads at once
 _CACHED_TOKENS = 512  # at least one request of some length
 _CACHE_SHARE = 0.4  # of what is left once the weights are loaded; the rest is for copies and activations
 _LIMIT_STEP = 256 * _MIB
@@ -59,6 +60,12 @@ def check_memory(candidate: Candidate, machine: Machine) -> None:
             others took less.
     """
     on_gpu = candidate.device.type == "cuda"
+    _check_device(candidate, machine, on_gpu=on_gpu)
+    if on_gpu:
+        _check_way_to_gpu(candidate, machine)
+
+
+def _check_device(candidate: Candidate, machine: Machine, *, on_gpu: bool) -> None:
     room = _together([gpu.room for gpu in machine.gpus()]) if on_gpu else machine.memory()
     need = candidate.need(candidate.dtype)
     if need.total <= room.free:
@@ -68,8 +75,34 @@ def check_memory(candidate: Candidate, machine: Machine) -> None:
     fits_alone = whole <= room.total
     raise LoadFailure(
         Reason.OUT_OF_MEMORY,
-        f"{_needs(candidate, need)}; {room.name}, {_size(room.total)}, leaves {_size(room.free)}. "
-        f"{_advice(candidate, room, whole=whole, fits_alone=fits_alone)}",
+        f"{_needs(candidate, need)}; {_leaves(room)}. {_advice(candidate, room, whole=whole, fits_alone=fits_alone)}",
+        retryable=fits_alone,
+    )
+
+
+def _check_way_to_gpu(candidate: Candidate, machine: Machine) -> None:
+    """Refuse what is certain to fail for want of main memory, of which weights for a GPU take far less than their size.
+
+    They are read from mapped files, tensor by tensor, and the kernel takes those pages back where it needs them. But a
+    tensor that is stored in another format is converted in main memory before torch copies it, so there must be room
+    for the largest of them. Up to four are on their way at once, and CUDA takes some too: neither is certain enough to
+    refuse for, both are in the limit that is asked for.
+    """
+    converted = candidate.stored.converted_at_once(candidate.dtype)
+    room, needed = machine.memory(), _LOADING + converted
+    if needed <= room.free:
+        return
+    taken = machine.private_bytes()
+    fits_alone = needed + taken <= room.total
+    if room.limited:
+        way = f"Set resources.limits.memory: {limit_for(taken + _CUDA + _COMPUTING + _ON_THEIR_WAY * converted)}"
+    else:
+        way = "Unload another model" if fits_alone else "Use a machine with more memory"
+    raise LoadFailure(
+        Reason.OUT_OF_MEMORY,
+        f"{candidate.name} needs {_size(needed)} of main memory to bring its weights to the GPU "
+        f"({_size(converted)} for the largest tensor in {_named(candidate.dtype)}); {_leaves(room)}. "
+        f"{way}, or use a smaller model",
         retryable=fits_alone,
     )
 
@@ -79,15 +112,30 @@ def cache_bytes_per_token(config: Any, dtype: torch.dtype) -> int:
     text = config.get_text_config(decoder=True)
     layers, heads = _number(text, "num_hidden_layers"), _number(text, "num_attention_heads")
     size = _number(text, "head_dim") or _number(text, "d_kv") or (_number(text, "hidden_size") // heads if heads else 0)
-    states = 2 * layers * (_number(text, "num_key_value_heads") or heads) * size
-    return states * dtype.itemsize
+    return 2 * layers * (_key_heads(text) or heads) * size * dtype.itemsize
+
+
+def _key_heads(text: Any) -> int:
+    """Heads that have keys and values; 0: as many as there are."""
+    # Falcon's flag; its newer decoder ignores it, and its cache holds them once for each query head.
+    if getattr(text, "multi_query", False) is True and not getattr(text, "new_decoder_architecture", False):
+        return 1
+    return _number(text, "num_key_value_heads")
 
 
 def _needs(candidate: Candidate, need: Need) -> str:
-    count, dtype = candidate.stored.floats, str(candidate.dtype).removeprefix("torch.")
-    weights = f"{_size(need.weights)} for {count / 1e6:,.0f} million weights in {dtype}"
+    count = candidate.stored.floats
+    weights = f"{_size(need.weights)} for {count / 1e6:,.0f} million weights in {_named(candidate.dtype)}"
     others = _size(need.cache + need.computing)
     return f"{candidate.name} needs {_size(need.total)} ({weights}, {others} to compute with)"
+
+
+def _leaves(room: Room) -> str:
+    return f"{room.name}, {_size(room.total)}, leaves {_size(room.free)}"
+
+
+def _named(dtype: torch.dtype) -> str:
+    return str(dtype).removeprefix("torch.")
 
 
 def _advice(candidate: Candidate, room: Room, *, whole: int, fits_alone: bool) -> str:

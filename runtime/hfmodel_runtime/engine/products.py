@@ -26,6 +26,8 @@ _BLOCKED_FOR = 16  # rows that the form is chosen for; others are computed with 
 _TRIED_ROWS = (1, 16, 64)
 _TRIALS = 3  # at least, and more where they are short
 _TRIAL_SECONDS = 0.01
+# Falcon's own linear layer multiplies as any other does. By its name: its module is imported only where it is needed.
+_FALCONS = "transformers.models.falcon.modeling_falcon.FalconLinear"
 
 
 class BlockedLinear(nn.Module):
@@ -118,13 +120,18 @@ def _possible(model: Any) -> bool:
 
 
 def _places(model: nn.Module) -> list[tuple[nn.Module, str]]:
-    """Where linear layers are. Subclasses are left alone: they compute something else."""
+    """Where linear layers are."""
     return [
         (parent, name)
         for parent in model.modules()
         for name, child in parent.named_children()
-        if type(child) in (nn.Linear, Conv1D) and child.weight.dtype == torch.float32
+        if _is_linear(type(child)) and child.weight.dtype == torch.float32
     ]
+
+
+def _is_linear(kind: type[nn.Module]) -> bool:
+    """Other subclasses are left alone: they compute something else."""
+    return kind in (nn.Linear, Conv1D) or f"{kind.__module__}.{kind.__qualname__}" == _FALCONS
 
 
 def _size(layer: Any) -> int:

@@ -17,8 +17,8 @@ logger = logging.getLogger(__name__)
 # Their batches are compared with `generate` token by token in the tests.
 VERIFIED = frozenset(
     {
-        *("bloom", "codegen", "gemma", "gemma2", "gemma3_text", "gpt2", "gpt_neo", "gpt_neox", "gptj", "llama"),
-        *("mistral", "opt", "phi", "qwen2", "qwen3", "t5"),
+        *("bloom", "codegen", "falcon", "gemma", "gemma2", "gemma3_text", "gpt2", "gpt_neo", "gpt_neox", "gptj"),
+        *("llama", "mistral", "opt", "phi", "qwen2", "qwen3", "smollm3", "t5"),
     }
 )
 

@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from math import prod
 from pathlib import Path
 from typing import Any
@@ -19,9 +19,14 @@ _HALVES = frozenset({"F16", "BF16"})
 
 @dataclass(frozen=True, slots=True)
 class StoredWeights:
-    """Numbers in the files, by format (safetensors' names)."""
+    """Numbers in the files, by format (safetensors' names).
+
+    Attributes:
+        largest: numbers of the largest tensor of each format, as far as that is known.
+    """
 
     counts: Mapping[str, int]
+    largest: Mapping[str, int] = field(default_factory=dict)
 
     @property
     def floats(self) -> int:
@@ -37,12 +42,17 @@ class StoredWeights:
         """With quantised numbers (8-bit floats, bytes of two 4-bit ones) as the 16 bits that loading makes of them."""
         halves = sum(count * (2 if name == "U8" else 1) for name, count in self.counts.items() if _packed(name))
         plain = {name: count for name, count in self.counts.items() if not _packed(name)}
-        return StoredWeights({**plain, "BF16": plain.get("BF16", 0) + halves})
+        return StoredWeights({**plain, "BF16": plain.get("BF16", 0) + halves}, self.largest)
 
     def bytes_as(self, dtype: torch.dtype) -> int:
         """Bytes once loaded: floats in `dtype`, everything else (quantised weights) as it is stored."""
         others = sum(count * _OTHERS.get(name, 1) for name, count in self.counts.items() if name not in _FLOATS)
         return self.floats * dtype.itemsize + int(others)
+
+    def converted_at_once(self, dtype: torch.dtype) -> int:
+        """Bytes in `dtype` of the largest tensor of floats that are stored in another format; 0 if none is."""
+        others = (count for name, count in self.largest.items() if name in _FLOATS and name != _OF_TORCH.get(dtype))
+        return max(others, default=0) * dtype.itemsize
 
 
 def _packed(name: str) -> bool:
@@ -52,12 +62,15 @@ def _packed(name: str) -> bool:
 def stored_weights(files: Sequence[Path]) -> StoredWeights:
     """What the headers of safetensors `files` tell."""
     counts: Counter[str] = Counter()
+    largest: dict[str, int] = {}
     for path in files:
         with safe_open(path, framework="pt") as file:
-            for name in file.keys():  # noqa: SIM118 - not a mapping
-                tensor = file.get_slice(name)
-                counts[tensor.get_dtype()] += prod(tensor.get_shape())
-    return StoredWeights(counts)
+            for key in file.keys():  # noqa: SIM118 - not a mapping
+                tensor = file.get_slice(key)
+                name, numbers = tensor.get_dtype(), prod(tensor.get_shape())
+                counts[name] += numbers
+                largest[name] = max(largest.get(name, 0), numbers)
+    return StoredWeights(counts, largest)
 
 
 def pickled_weights(files: Sequence[Path], config: Mapping[str, Any]) -> StoredWeights:

@@ -39,7 +39,7 @@ def _expected(model: Any, prompt: list[int], max_new_tokens: int) -> list[int]:
     return output[1:] if model.config.is_encoder_decoder else output[len(prompt) :]
 
 
-@pytest.mark.parametrize("architecture", [name for name in ARCHITECTURES if name != "mamba"])
+@pytest.mark.parametrize("architecture", ARCHITECTURES)
 def test_greedy_tokens_equal_generate_alone_and_in_a_mixed_batch(architecture: str, tiny_model: TinyModel) -> None:
     directory = tiny_model(architecture)
     engine = load_engine(LoadOptions(path=str(directory), model_id="tiny", threads=1))

@@ -163,10 +163,22 @@ def test_a_gpu_that_is_not_there(tiny_model: TinyModel, monkeypatch: pytest.Monk
     assert failed.value.failure.reason is Reason.DEVICE_NOT_AVAILABLE
 
 
-def test_a_model_without_a_key_value_cache(tiny_model: TinyModel) -> None:
+@pytest.mark.parametrize(
+    ("architecture", "words"),
+    [
+        pytest.param("mamba", "MambaForCausalLM (model_type mamba) keeps no keys and values", id="none"),
+        pytest.param("lfm2", "Lfm2ForCausalLM (model_type lfm2) cannot be computed by this engine", id="few"),
+    ],
+)
+def test_a_model_without_keys_and_values_is_named_beside_what_is_supported(
+    architecture: str, words: str, tiny_model: TinyModel
+) -> None:
     with pytest.raises(LoadFailure) as failed:
-        loader.load_engine(_options(tiny_model("mamba")))
-    assert failed.value.failure.reason is Reason.ARCHITECTURE_NOT_SUPPORTED
+        loader.load_engine(_options(tiny_model(architecture)))
+    failure = failed.value.failure
+    assert failure.reason is Reason.ARCHITECTURE_NOT_SUPPORTED
+    assert words in failure.message
+    assert "Served are causal and sequence-to-sequence language models: bloom, codegen, falcon" in failure.message
 
 
 def test_a_seq2seq_model_that_names_no_start(copy: Callable[[str], Path]) -> None:

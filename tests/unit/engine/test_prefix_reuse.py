@@ -13,7 +13,7 @@ from hfmodel_runtime.engine.causal import CausalBatch
 from support.tiny_models import ARCHITECTURES
 
 TinyModel = Callable[[str], Path]
-_CAUSAL = [name for name in ARCHITECTURES if name not in {"t5", "bart", "mamba"}]
+_CAUSAL = [name for name in ARCHITECTURES if name not in {"t5", "bart"}]
 _SYSTEM = list(range(10, 40))
 _CONVERSATION = [_SYSTEM, [*_SYSTEM, 50, 51, 52], [*_SYSTEM, 60], [*_SYSTEM[:20], *range(70, 79)], [5, 6, 7]]
 

@@ -124,6 +124,87 @@ def test_what_does_not_fit_is_refused_with_both_numbers_and_what_to_do(
     assert advice in failure.message
 
 
+# A billion numbers, two hundred million of them in one tensor.
+_LARGE_TENSOR = StoredWeights({"F32": 10**9}, {"F32": 2 * 10**8})
+
+
+def _on_gpu(*, total: float, free: float, limited: bool = True) -> FakeMachine:
+    """A large GPU in a small machine, or under a low limit."""
+    name = "the memory limit" if limited else "this machine's memory"
+    main = room(total=int(total * GIB), free=int(free * GIB), limited=limited, name=name)
+    return FakeMachine(graphics=(gpu(),), main=main, taken=GIB // 4)
+
+
+def _for_gpu(dtype: torch.dtype, stored: StoredWeights = _LARGE_TENSOR) -> Candidate:
+    return Candidate(
+        name="LlamaForCausalLM", config=LlamaConfig(), stored=stored, dtype=dtype, device=torch.device("cuda")
+    )
+
+
+@pytest.mark.parametrize(
+    ("dtype", "stored"),
+    [
+        pytest.param(torch.float32, _LARGE_TENSOR, id="copied-from-mapped-files-as-they-are"),
+        pytest.param(torch.bfloat16, StoredWeights({"F32": 10**9}, {"F32": 10**7}), id="converted-one-by-one"),
+        pytest.param(torch.bfloat16, _BILLION, id="pickles-whose-tensors-are-not-known"),
+    ],
+)
+def test_weights_reach_a_gpu_through_less_main_memory_than_they_take(dtype: torch.dtype, stored: StoredWeights) -> None:
+    check_memory(_for_gpu(dtype, stored), _on_gpu(total=0.5, free=0.2))
+
+
+@pytest.mark.parametrize(
+    ("machine", "retryable", "numbers", "advice"),
+    [
+        pytest.param(
+            _on_gpu(total=0.5, free=0.2),
+            False,
+            "the memory limit, 512 MiB, leaves 205 MiB",
+            "Set resources.limits.memory: 3Gi, or use a smaller model",
+            id="limit",
+        ),
+        pytest.param(
+            _on_gpu(total=4, free=0.2),
+            True,
+            "the memory limit, 4.0 GiB, leaves 205 MiB",
+            "Set resources.limits.memory: 3Gi",
+            id="limit-that-others-use-up",
+        ),
+        pytest.param(
+            _on_gpu(total=4, free=0.2, limited=False),
+            True,
+            "this machine's memory, 4.0 GiB, leaves 205 MiB",
+            "Unload another model",
+            id="machine-that-others-use-up",
+        ),
+        pytest.param(
+            _on_gpu(total=0.5, free=0.2, limited=False),
+            False,
+            "this machine's memory, 512 MiB, leaves 205 MiB",
+            "Use a machine with more memory",
+            id="machine-too-small",
+        ),
+    ],
+)
+def test_a_tensor_that_main_memory_cannot_hold_on_its_way_to_a_gpu_is_refused(
+    machine: FakeMachine, retryable: bool, numbers: str, advice: str
+) -> None:
+    with pytest.raises(LoadFailure) as failed:
+        check_memory(_for_gpu(torch.bfloat16), machine)
+    failure = failed.value.failure
+    assert (failure.reason, failure.retryable) == (Reason.OUT_OF_MEMORY, retryable)
+    assert "LlamaForCausalLM needs 466 MiB of main memory to bring its weights to the GPU" in failure.message
+    assert "(381 MiB for the largest tensor in bfloat16)" in failure.message
+    assert numbers in failure.message
+    assert advice in failure.message
+
+
+def test_the_gpus_own_memory_is_asked_first() -> None:
+    small = FakeMachine(graphics=(gpu(total=GIB, free=GIB),), main=room(total=GIB, free=0))
+    with pytest.raises(LoadFailure, match=r"the memory of Tiny GPU, 1\.0 GiB"):
+        check_memory(_for_gpu(torch.bfloat16), small)
+
+
 def test_halves_are_not_advised_to_be_halved() -> None:
     with pytest.raises(LoadFailure) as failed:
         check_memory(_candidate(dtype=torch.bfloat16), _limit(total=2, free=1.5))
@@ -146,6 +227,8 @@ def test_headers_tell_how_much_weights_take(tmp_path: Path) -> None:
     assert stored.floats == 36
     assert stored.bytes_as(torch.float32) == 36 * 4 + 7
     assert stored.bytes_as(torch.bfloat16) == 36 * 2 + 7
+    assert stored.converted_at_once(torch.bfloat16) == 30 * 2
+    assert stored.converted_at_once(torch.float32) == 5 * 4
 
 
 def test_quantised_weights_take_what_they_are_made_into() -> None:
@@ -164,7 +247,13 @@ def test_pickles_are_counted_by_their_size(config: dict[str, str], count: int, t
     assert pickled_weights([tmp_path / "pytorch_model.bin"], config).floats == count
 
 
-@pytest.mark.parametrize("architecture", ["llama", "gpt2", "opt", "gpt_neox", "bloom", "codegen", "gemma", "t5"])
+@pytest.mark.parametrize(
+    "architecture",
+    [
+        *("llama", "gpt2", "opt", "gpt_neox", "bloom", "codegen", "gemma", "t5"),
+        *("falcon", "falcon-alibi", "falcon-new-decoder"),
+    ],
+)
 def test_the_cache_is_foreseen_from_the_config(architecture: str, tiny_model: TinyModel) -> None:
     directory = tiny_model(architecture)
     config = AutoConfig.from_pretrained(directory)

@@ -7,10 +7,10 @@ from transformers import AutoTokenizer
 
 from hfmodel_runtime.engine.detokenize import Detokenizer
 from hfmodel_runtime.engine.tokenizer import ModelTokenizer
-from support.catalogue_repos import CATALOGUE, GUIDE, write_tokenizer
+from support.catalogue_repos import CATALOGUE, GUIDE, OTHERS, write_tokenizer
 
 _UNHURRIED = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
-_REPOS = {stand_in.tokenizer: stand_in for stand_in in (*CATALOGUE.values(), *GUIDE.values())}
+_REPOS = {stand_in.tokenizer: stand_in for stand_in in (*CATALOGUE.values(), *GUIDE.values(), *OTHERS.values())}
 
 
 @pytest.fixture(scope="module", params=_REPOS)
