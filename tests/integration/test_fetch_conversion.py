@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 import torch
+from gguf import GGUFReader
 from huggingface_hub import close_session
 from safetensors import SafetensorError
 from transformers import AutoModelForCausalLM, AutoTokenizer
@@ -16,6 +17,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 from hfmodel_api.status import Reason
 from hfmodel_runtime.fetch import Fetched, FetchFailure, FetchRequest, Progress, Stage, fetch
 from hfmodel_runtime.fetch.convert import convert
+from hfmodel_runtime.fetch.gguf_header import gguf_elements
 from hfmodel_runtime.fetch.selection import SourceFile, select
 from support.hub_server import HubRepo, HubServer
 from support.tiny_weights import CHAT_TEMPLATE, TOKENS, greedy, logits, tiny_gpt2, tiny_llama, write_gguf
@@ -95,6 +97,13 @@ def test_a_gguf_file_says_the_same_after_conversion(cache: Path, llama: Any, lla
     assert fetched.revision is None
     assert fetched.path.parent == cache / "models" / "local--Tiny-llama.Q8_0"
     assert [item.stage for item in seen][-1] is Stage.CONVERT
+
+
+def test_the_header_of_a_gguf_file_tells_how_large_its_conversion_is(cache: Path, llama_gguf: Path) -> None:
+    elements = gguf_elements([llama_gguf.read_bytes()])
+    assert elements == sum(int(tensor.n_elements) for tensor in GGUFReader(llama_gguf).tensors)
+    written = (get(cache, llama_gguf).path / "model.safetensors").stat().st_size
+    assert 0 <= written - 4 * elements < 10_000, "a header comes on top"
 
 
 def test_a_gguf_file_brings_its_tokenizer_and_chat_template(cache: Path, llama_gguf: Path) -> None:
@@ -246,7 +255,7 @@ def test_a_repository_with_gguf_files_alone_is_converted_from_the_best_one(
     repo = HubRepo(files={**files, "tiny.Q8_0.gguf": llama_gguf.read_bytes(), "README.md": b"#"})
     with HubServer({"org/tiny": repo}) as hub:
         fetched = fetch(FetchRequest(cache_dir=cache, model="org/tiny", endpoint=hub.url), progress=lambda _: None)
-        assert [seen.path.rpartition("/")[2] for seen in hub.gets(".gguf")] == ["tiny.Q8_0.gguf"]
+        assert {seen.path.rpartition("/")[2] for seen in hub.gets(".gguf")} == {"tiny.Q8_0.gguf"}
     assert fetched.revision == repo.commit
     assert_same_answers(loaded(fetched.path), llama)
     assert list((cache / "staging").iterdir()) == []

@@ -1,8 +1,12 @@
 """Fetching over real HTTP with the real huggingface_hub: what arrives, what is asked for, what fails how."""
 
+import fcntl
+import shutil
+import struct
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +15,8 @@ from huggingface_hub import close_session, hf_hub_download, snapshot_download
 
 from hfmodel_api.status import Reason
 from hfmodel_runtime.fetch import Fetched, FetchFailure, FetchRequest, Progress, Retry, Stage, fetch
-from support.hub_server import Body, Cut, Garble, Hold, HubRepo, HubServer, Status
+from hfmodel_runtime.fetch.cache import commit_entry, write_ref
+from support.hub_server import Body, Cut, Garble, Hold, HubRepo, HubServer, Status, silent_endpoint
 from support.model_files import config, safetensors, tiny_model, weights_index
 
 MODEL = "org/tiny"
@@ -48,6 +53,12 @@ def failure(hub: HubServer, cache: Path, **options: Any) -> FetchFailure:
 
 def published(cache: Path) -> list[Path]:
     return sorted(path.parent for path in cache.glob("models/*/*/.hfmodel.json"))
+
+
+def gguf_beginning(elements: int) -> bytes:
+    """The header of a GGUF file without metadata, with one tensor."""
+    tensor = struct.pack("<Q1sIQIQ", 1, b"a", 1, elements, 0, 0)
+    return b"GGUF" + struct.pack("<IQQ", 3, 1, 0) + tensor + bytes(1000)
 
 
 def names(directory: Path) -> set[str]:
@@ -116,6 +127,50 @@ def test_an_unreachable_hub_leaves_the_commit_that_the_branch_had_last(
         first = get(hub, cache)
     assert get(hub, cache) == first
     assert "using the commit resolved last" in caplog.text
+
+
+@pytest.mark.parametrize("accepts", [False, True], ids=["never-accepts", "never-answers"])
+def test_a_dead_line_is_tried_once_and_briefly_where_the_branch_is_published(
+    cache: Path, caplog: pytest.LogCaptureFixture, *, accepts: bool
+) -> None:
+    repo = HubRepo(files=tiny_model())
+    with HubServer({MODEL: repo}) as hub:
+        first = get(hub, cache)
+    with silent_endpoint(accepts=accepts) as endpoint:
+        write_ref(cache, model=MODEL, revision="main", endpoint=endpoint, commit=repo.commit)
+        # Were it patient, this would take minutes.
+        patient = Retry(attempts=5, base_seconds=60, silence_seconds=60, brief_seconds=0.3)
+        request = FetchRequest(model=MODEL, endpoint=endpoint, cache_dir=cache)
+        found = fetch(request, progress=lambda _: None, retry=patient)
+    assert (found, found.work.retries) == (first, 0)
+    assert "no answer within 0.3 s" in caplog.text
+
+
+def test_a_hub_that_stumbles_over_a_published_branch_is_not_waited_for(cache: Path) -> None:
+    with HubServer({MODEL: HubRepo(files=tiny_model())}) as hub:
+        old = get(hub, cache)
+        hub.push(MODEL, HubRepo(files=tiny_model(**{"tokenizer.json": b"[]"})))
+        hub.fail("/revision/main", Status(503))
+        assert get(hub, cache) == old
+        assert get(hub, cache) != old
+
+
+def test_an_expired_token_leaves_the_commit_that_the_branch_had_last(
+    cache: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    with HubServer({MODEL: HubRepo(files=tiny_model())}) as hub:
+        first = get(hub, cache)
+        assert get(hub, cache, token=UNKNOWN) == first
+    assert "TokenInvalid, using the commit resolved last" in caplog.text
+
+
+def test_a_token_without_access_is_refused_whatever_is_published(cache: Path) -> None:
+    repo = HubRepo(files=tiny_model(), private=True, tokens=frozenset({GOOD}))
+    with HubServer({MODEL: repo}, tokens=frozenset({OTHER})) as hub:
+        get(hub, cache, token=GOOD)
+        with pytest.raises(FetchFailure) as raised:
+            get(hub, cache, token=OTHER)
+    assert raised.value.failure.reason is Reason.REPO_NOT_FOUND
 
 
 def test_the_index_says_which_shards_belong_to_the_model(cache: Path) -> None:
@@ -249,6 +304,20 @@ def test_a_damaged_cache_entry_is_replaced(cache: Path) -> None:
     assert list((cache / "staging").iterdir()) == []
 
 
+def test_a_lock_that_nobody_frees_is_waited_for_in_vain_only_so_long(
+    cache: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    repo = HubRepo(files=tiny_model())
+    entry = commit_entry(cache, model=MODEL, commit=repo.commit, code=False)
+    entry.lock.parent.mkdir(parents=True)
+    with HubServer({MODEL: repo}) as hub, entry.lock.open("w") as dead:
+        fcntl.flock(dead, fcntl.LOCK_EX)
+        request = FetchRequest(model=MODEL, endpoint=hub.url, cache_dir=cache)
+        fetched = fetch(request, progress=lambda _: None, retry=replace(FAST, lock_seconds=0.3))
+    assert published(cache) == [fetched.path]
+    assert "going on without it" in caplog.text
+
+
 def test_threads_that_want_one_commit_make_one_download(cache: Path) -> None:
     hold = Hold(after=500)
     with HubServer({MODEL: HubRepo(files=tiny_model())}) as hub, ThreadPoolExecutor() as threads:
@@ -374,6 +443,22 @@ def test_weights_that_cannot_fit_are_not_asked_for(cache: Path) -> None:
     assert "bytes) free" in found.message
 
 
+@pytest.mark.parametrize("names", [("pytorch_model.bin",), ("a.Q8_0.gguf",)], ids=["pickle", "gguf"])
+def test_what_would_not_fit_once_converted_is_not_asked_for(cache: Path, names: tuple[str]) -> None:
+    elements = 10**15
+    content = {"config.json": config(), names[0]: gguf_beginning(elements)}
+    # The download alone would fit.
+    size = int(shutil.disk_usage(cache.parent).free * 0.6) if names[0].endswith(".bin") else len(content[names[0]])
+    converted = size if names[0].endswith(".bin") else 4 * elements
+    with HubServer({MODEL: HubRepo(files=content, listed_sizes={names[0]: size})}) as hub:
+        found = failure(hub, cache).failure
+        assert len(hub.gets(names[0])) == names[0].endswith(".gguf"), "of a GGUF file its header is read"
+    assert found.reason is Reason.NO_SPACE
+    assert f"({size + converted} bytes) needed" in found.message
+    assert "bytes) free" in found.message
+    assert list(cache.glob("staging/*/download/*.partial")) == []
+
+
 @pytest.mark.parametrize(
     "place", [pytest.param(".", id="root"), pytest.param("staging", id="staging"), pytest.param("models", id="models")]
 )
@@ -402,6 +487,23 @@ def test_an_endpoint_that_does_not_answer_as_a_hub_is_unreachable(cache: Path, f
         found = failure(hub, cache).failure
         assert hub.url in found.message
     assert (found.reason, found.retryable) == (Reason.HUB_UNREACHABLE, retryable)
+
+
+@pytest.mark.parametrize("path", ["/revision/main", "model.safetensors"], ids=["api", "storage"])
+def test_a_403_that_is_not_the_hubs_is_blamed_on_whoever_sent_it(cache: Path, path: str) -> None:
+    with HubServer({MODEL: HubRepo(files=tiny_model())}) as hub:
+        hub.fail(path, Status(403))
+        found = failure(hub, cache, token=None).failure
+    assert (found.reason, found.retryable) == (Reason.HUB_UNREACHABLE, False)
+    for text in ("127.0.0.1 (BaseHTTP", "answered 403", "proxy"):
+        assert text in found.message
+
+
+def test_a_403_that_says_why_is_the_hubs(cache: Path) -> None:
+    says = "Please enable access to public gated repositories in your fine-grained token settings"
+    with HubServer({MODEL: HubRepo(files=tiny_model())}, tokens=frozenset({OTHER})) as hub:
+        hub.fail("/revision/main", Status(403, says))
+        assert failure(hub, cache, token=OTHER).failure.reason is Reason.GATED_NO_ACCESS
 
 
 def test_an_endpoint_that_nobody_listens_at_is_unreachable(cache: Path) -> None:

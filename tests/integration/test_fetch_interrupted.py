@@ -1,5 +1,6 @@
 """A fetch that dies at any of its steps leaves a cache that is right, and that the next fetch goes on with."""
 
+import io
 import os
 import subprocess
 import sys
@@ -7,6 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import torch
 from huggingface_hub import close_session
 
 from hfmodel_runtime.fetch import Fetched, FetchRequest, fetch
@@ -17,6 +19,14 @@ from support.hub_server import HubRepo, HubServer
 from support.model_files import safetensors, tiny_model, weights_index
 
 pytestmark = pytest.mark.slow
+
+
+def pickled(name: str, elements: int) -> bytes:
+    """A `.bin` file with one tensor of float32."""
+    file = io.BytesIO()
+    torch.save({name: torch.arange(float(elements))}, file)
+    return file.getvalue()
+
 
 MODEL = "org/tiny"
 REPO = HubRepo(
@@ -29,14 +39,27 @@ REPO = HubRepo(
         "model-00002-of-00002.safetensors": safetensors(50_000, name="b"),
     }
 )
+PICKLED = HubRepo(
+    files={
+        "config.json": REPO.files["config.json"],
+        "tokenizer.json": b"{}",
+        "pytorch_model.bin.index.json": weights_index(
+            {"a": "pytorch_model-00001-of-00002.bin", "b": "pytorch_model-00002-of-00002.bin"}
+        ),
+        "pytorch_model-00001-of-00002.bin": pickled("a", 30_000),
+        "pytorch_model-00002-of-00002.bin": pickled("b", 10_000),
+    }
+)
 OLD_BYTES, KEPT_BYTES = 100_000, 50_000
 LIMIT = 300_000  # the new model and the kept one fit, the old one does not
+# The same while the new model is converted: it is there twice then.
+CONVERTING_LIMIT = 450_000
 FEWEST_STEPS = 30  # else nothing is killed where it hurts
 
 
 @pytest.fixture
 def hub() -> Iterator[HubServer]:
-    with HubServer({MODEL: REPO}) as server:
+    with HubServer({MODEL: REPO, "org/pickled": PICKLED}) as server:
         yield server
     close_session()
 
@@ -47,8 +70,8 @@ def crowded(cache: Path) -> None:
     interrupted(cache, "org/cut", size=1000, days=9)
 
 
-def again(hub: HubServer, cache: Path) -> Fetched:
-    request = FetchRequest(cache_dir=cache, model=MODEL, endpoint=hub.url, cache_limit=LIMIT, keep=killed_fetches.KEEP)
+def again(hub: HubServer, cache: Path, *, model: str = MODEL, limit: int = LIMIT) -> Fetched:
+    request = FetchRequest(cache_dir=cache, model=model, endpoint=hub.url, cache_limit=limit, keep=killed_fetches.KEEP)
     return fetch(request, progress=lambda _: None)
 
 
@@ -74,9 +97,29 @@ def test_killed_at_any_step_it_leaves_nothing_half_and_the_next_one_goes_on(hub:
         assert total_bytes(items(cache)) <= LIMIT
 
 
-def killed_at_every_step(hub: HubServer, folder: Path) -> int:
+def test_killed_at_any_step_of_a_conversion_it_leaves_nothing_half_and_the_next_one_converts(
+    hub: HubServer, tmp_path: Path
+) -> None:
+    model = "org/pickled"
+    crowded(tmp_path / "template")
+    steps = killed_at_every_step(hub, tmp_path, model=model, limit=CONVERTING_LIMIT)
+    assert steps > FEWEST_STEPS
+    whole = contents(again(hub, tmp_path / str(steps), model=model, limit=CONVERTING_LIMIT).path)
+    assert "model-00002-of-00002.safetensors" in whole
+    assert any(list((tmp_path / str(step)).glob("staging/*/converted-*/*.safetensors")) for step in range(1, steps))
+    for cache in (tmp_path / str(step) for step in range(1, steps)):
+        left = published(cache)
+        assert "org/kept" in left
+        if model in left:
+            assert contents(left[model].path) == whole, cache
+        assert contents(again(hub, cache, model=model, limit=CONVERTING_LIMIT).path) == whole, cache
+        assert published(cache).keys() == {"org/kept", model}, cache
+        assert total_bytes(items(cache)) <= CONVERTING_LIMIT
+
+
+def killed_at_every_step(hub: HubServer, folder: Path, *, model: str = MODEL, limit: int = LIMIT) -> int:
     """How many steps a fetch has. The caches in `folder` are as fetches that died at each of them left them."""
-    command: list[str | Path] = [sys.executable, killed_fetches.__file__, folder, MODEL, hub.url, str(LIMIT)]
+    command: list[str | Path] = [sys.executable, killed_fetches.__file__, folder, model, hub.url, str(limit)]
     environment = {**os.environ, "PYTHONPATH": str(Path(killed_fetches.__file__).parents[1])}
     done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr

@@ -1,5 +1,6 @@
 """`hfmodel-runtime fetch` as a process: its output, and what is left when it is stopped, killed or out of space."""
 
+import io
 import signal
 import subprocess
 import time
@@ -8,6 +9,8 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import torch
+from safetensors.torch import load_file
 
 from support.cached_models import cached
 from support.fetch_process import fetch_process
@@ -193,6 +196,7 @@ def test_a_full_disk_is_a_reason_and_what_was_fetched_stays(hub: HubServer, cach
     with fetch_process(*arguments(hub, cache), prefix=["prlimit", f"--fsize={limit}"]) as running:
         assert running.finish() == 1
     assert running.events[-1]["reason"] == "NoSpace"
+    assert f"({len(REPO.files[WEIGHTS]) - limit} bytes) still needed" in running.events[-1]["message"]
     assert "Traceback" not in running.log
     assert published(cache) == []
     with fetch_process(*arguments(hub, cache)) as again:
@@ -231,6 +235,42 @@ def test_a_volume_that_is_too_small_is_a_reason_and_a_bigger_one_goes_on(cache: 
     failed, *_, done = [event for event in running.events if event["event"] != "progress"]
     assert (failed["reason"], failed["retryable"], done["event"]) == ("NoSpace", False, "done")
     assert str(cache) in failed["message"]
+    assert " bytes) free" in failed["message"]
+    assert "Traceback" not in running.log
+
+
+@needs_mounts
+@pytest.mark.parametrize("names_only", [False, True], ids=["sizes-known", "sizes-unknown"])
+def test_a_volume_without_room_for_the_conversion_is_a_reason_and_a_bigger_one_goes_on(
+    cache: Path, *, names_only: bool
+) -> None:
+    file = io.BytesIO()
+    torch.save({"a": torch.arange(100_000.0)}, file)
+    files = {"config.json": REPO.files["config.json"], "pytorch_model.bin": file.getvalue()}
+    # The download fits, and half of what is made of it.
+    volume: list[str | Path] = [
+        "unshare",
+        "--map-root-user",
+        "--mount",
+        "sh",
+        "-c",
+        IN_A_SMALL_VOLUME,
+        "-",
+        cache,
+        "600k",
+    ]
+    with (
+        HubServer({MODEL: HubRepo(files=files, names_only=names_only)}) as hub,
+        fetch_process(*arguments(hub, cache), prefix=volume) as running,
+    ):
+        assert running.finish() == 0, running.log
+        # Where sizes are known, the volume is looked at before the weights are asked for.
+        assert len(hub.gets("pytorch_model.bin")) == 1
+    failed, *_, done = [event for event in running.events if event["event"] != "progress"]
+    assert (failed["reason"], failed["retryable"], done["event"]) == ("NoSpace", False, "done")
+    assert " bytes) needed" in failed["message"]
+    assert " bytes) free" in failed["message"]
+    assert done["downloaded_bytes"] == (0 if names_only else len(file.getvalue()))
     assert "Traceback" not in running.log
 
 
@@ -251,6 +291,26 @@ def test_two_processes_whose_locks_lie_both_end_with_the_right_model(hub: HubSer
     (model,) = published(cache)
     assert {path.name: path.read_bytes() for path in model.iterdir() if path.name != ".hfmodel.json"} == REPO.files
     assert first.events[-1]["path"] == second.events[-1]["path"] == str(model)
+
+
+def test_two_processes_whose_locks_lie_both_end_with_the_right_conversion(cache: Path) -> None:
+    file = io.BytesIO()
+    torch.save({"a": torch.arange(100_000.0)}, file)
+    repo = HubRepo(files={"config.json": REPO.files["config.json"], "pytorch_model.bin": file.getvalue()})
+    holds = [Hold(after=HELD_AT), Hold(after=HELD_AT)]
+    with HubServer({MODEL: repo}) as hub:
+        hub.fail("pytorch_model.bin", *holds)
+        with fetch_process(*arguments(hub, cache), locks_lie=True) as first:
+            assert holds[0].reached.wait(60)
+            with fetch_process(*arguments(hub, cache), locks_lie=True) as second:
+                assert holds[1].reached.wait(60)
+                for hold in holds:
+                    hold.released.set()
+                assert (first.finish(), second.finish()) == (0, 0), first.log + second.log
+    (model,) = published(cache)
+    assert load_file(model / "model.safetensors")["a"].equal(torch.arange(100_000.0))
+    assert first.events[-1]["path"] == second.events[-1]["path"] == str(model)
+    assert list((cache / "staging").iterdir()) == []
 
 
 def test_who_is_overtaken_writes_no_more_into_what_is_published(hub: HubServer, cache: Path) -> None:

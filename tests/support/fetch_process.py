@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-_WAIT_SECONDS = 60.0
+_WAIT_SECONDS = 180.0  # a conversion imports torch, which takes its time on a busy machine
 
 
 class FetchProcess:

@@ -12,8 +12,8 @@ import json
 import socket
 import threading
 import time
-from collections.abc import Mapping
-from contextlib import suppress
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -201,6 +201,21 @@ class HubServer:
             if commit not in self._commits[name]:
                 raise _Refused(HTTPStatus.NOT_FOUND, "RevisionNotFound", f"Invalid rev id: {revision}")
             return self._commits[name][commit]
+
+
+@contextmanager
+def silent_endpoint(*, accepts: bool) -> Iterator[str]:
+    """The address of a machine that never answers; without `accepts` its connections do not even come about."""
+    with socket.socket() as listener, ExitStack() as waiting:
+        listener.bind(("127.0.0.1", 0))
+        listener.listen(16 if accepts else 0)
+        host, port = listener.getsockname()
+        # Fills the backlog: the kernel drops the packets of all others.
+        for _ in range(0 if accepts else 4):
+            caller = waiting.enter_context(socket.socket())
+            caller.setblocking(False)
+            caller.connect_ex((host, port))
+        yield f"http://{host}:{port}"
 
 
 class _Refused(Exception):

@@ -3,8 +3,8 @@
     python killed_fetches.py FOLDER MODEL ENDPOINT LIMIT
 
 FOLDER/template is copied to FOLDER/1, 2, 3 and so on. The fetch into cache N dies before its Nth change of the cache;
-of a write, half is done. Ends with the first cache in which the fetch came through, and prints its number. To look at
-them and to fetch once more is the caller's.
+of a write, and of a file that a conversion saves, half is done. Ends with the first cache in which the fetch came
+through, and prints its number. To look at them and to fetch once more is the caller's.
 """
 
 import itertools
@@ -17,11 +17,14 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from safetensors.torch import save_file
+
 import hfmodel_runtime.fetch.remote  # noqa: F401 - imported here, once, and not by every fork
-from hfmodel_runtime.fetch import FetchRequest, fetch
+from hfmodel_runtime.fetch import FetchRequest, convert_pickle, fetch
 from hfmodel_runtime.fetch.keep import KeepList, Kept
 
 _CHANGES = {"os.rename", "os.remove", "os.mkdir", "os.rmdir", "os.utime", "os.link", "os.chmod"}
+_DELETIONS = {"os.remove", "os.rmdir"}
 _WRITING = os.O_WRONLY | os.O_RDWR
 KEEP = KeepList(keeper="test", as_of=0.0, kept=frozenset({Kept("org--kept")}))
 
@@ -63,7 +66,9 @@ def _killed_at(step: int, request: FetchRequest) -> None:
 
     def audit(event: str, arguments: tuple[Any, ...]) -> None:
         writes = event == "open" and isinstance(arguments[2], int) and arguments[2] & _WRITING
-        if (writes or event in _CHANGES) and str(arguments[0]).startswith(cache) and reached():
+        # What rmtree deletes is named by the folder that it has open.
+        deletes = event in _DELETIONS and arguments[1] >= 0
+        if (writes or event in _CHANGES) and (deletes or str(arguments[0]).startswith(cache)) and reached():
             os.kill(os.getpid(), signal.SIGKILL)
 
     def torn(descriptor: int, content: bytes, offset: int) -> int:
@@ -72,6 +77,13 @@ def _killed_at(step: int, request: FetchRequest) -> None:
             os.kill(os.getpid(), signal.SIGKILL)
         return pwrite(descriptor, content, offset)
 
+    def half_saved(tensors: dict[str, Any], filename: Path, **options: Any) -> None:
+        save_file(tensors, filename, **options)
+        if reached():
+            os.truncate(filename, filename.stat().st_size // 2)
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    vars(convert_pickle)["save_file"] = half_saved
     sys.addaudithook(audit)
     os.pwrite = torn  # type: ignore[assignment]
     fetch(request, progress=lambda _: None)

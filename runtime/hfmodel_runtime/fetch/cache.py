@@ -152,8 +152,15 @@ def trash_of(entry: Entry) -> Path:
 
 
 def discard_staging(entry: Entry) -> None:
-    """Remove what publishing left of the staging directory."""
-    shutil.rmtree(entry.staging, ignore_errors=True)
+    """Remove what publishing left of the staging directory.
+
+    Renamed first: whoever is killed in between leaves trash, which reserves no room and goes before anything else.
+    """
+    trash = trash_of(entry)
+    with suppress(OSError):
+        entry.staging.rename(trash)
+    for path in (trash, entry.staging):
+        shutil.rmtree(path, ignore_errors=True)
 
 
 def download_directory(entry: Entry) -> Path:
@@ -164,6 +171,17 @@ def download_directory(entry: Entry) -> Path:
 def staged_bytes(entry: Entry) -> int:
     """What has arrived of it."""
     return tree_bytes(download_directory(entry))
+
+
+def staging_sign(entry: Entry) -> tuple[int, int]:
+    """Bytes and latest time of what is in staging: differs from an earlier one if somebody was at work in between."""
+    count, newest = 0, 0
+    for folder, _, names in os.walk(entry.staging):
+        for path in (Path(folder), *(Path(folder, name) for name in names)):
+            with suppress(FileNotFoundError):
+                found = path.lstat()
+                count, newest = count + found.st_size, max(newest, found.st_mtime_ns)
+    return count, newest
 
 
 def read_ref(root: Path, *, model: str, revision: str, endpoint: str | None) -> str | None:

@@ -12,7 +12,7 @@ from safetensors import SafetensorError
 
 from hfmodel_api.sizes import human_bytes
 from hfmodel_api.status import Reason
-from hfmodel_runtime.fetch.errors import FetchFailure
+from hfmodel_runtime.fetch.errors import FetchFailure, noting_needed
 from hfmodel_runtime.fetch.selection import Selection, WeightFormat
 from hfmodel_runtime.fetch.sizes import EnsureSpace, ensure_space, tree_bytes
 from hfmodel_runtime.fetch.verify import check_model_directory
@@ -32,33 +32,64 @@ def convert(
 
     Raises:
         FetchFailure: WeightsInvalid, ArchitectureNotSupported, NoUsableWeights, NoSpace.
+        FileNotFoundError: `was_taken_away`, on a volume without locks.
     """
     staging.mkdir(parents=True, exist_ok=True)
-    _remove_leftovers(staging)
+    remove_leftovers(staging)
     # A name of its own: where the volume has no locks, two conversions must not write into each other's files.
     target = Path(tempfile.mkdtemp(prefix=_PREFIX, dir=staging))
     made = target.stat()
     logger.info("converting format=%s source=%s", selection.format, source)
-    try:
-        _convert(selection, source, target, allow_pickle=allow_pickle, ensure=ensure)
-        check_model_directory(target)
-        _refuse_another(target, made=made)
-    except BaseException:
-        # Half a conversion cannot be continued.
-        shutil.rmtree(target, ignore_errors=True)
-        raise
+    needs: list[int] = []
+
+    def noted(directory: Path, *, needed: int, what: str) -> None:
+        needs.append(needed)
+        ensure(directory, needed=needed, what=what)
+
+    # Of a conversion that has no room nothing stays, so all of it is needed again.
+    with noting_needed(lambda: needs[-1] if needs else None):
+        try:
+            _convert(selection, source, target, allow_pickle=allow_pickle, ensure=noted)
+            check_model_directory(target)
+            _refuse_another(target, made)
+        except BaseException as error:
+            taken = isinstance(error, Exception) and not _is_still(target, made)
+            # Half a conversion cannot be continued.
+            shutil.rmtree(target, ignore_errors=True)
+            if taken:
+                raise _taken_away(target) from error
+            raise
     logger.info("converted bytes=%s", human_bytes(tree_bytes(target)))
     return target
 
 
-def _refuse_another(directory: Path, *, made: os.stat_result) -> None:
-    """Raises FileNotFoundError: what has the name now is not what was `made`, so it may lack what was written first."""
-    if not os.path.samestat(made, directory.stat()):
-        raise FileNotFoundError(errno.ENOENT, "another fetch of the same has taken it away", str(directory))
+def _is_still(directory: Path, made: os.stat_result) -> bool:
+    """Otherwise what has the name now is not what was `made`, and may lack what was written first."""
+    try:
+        return os.path.samestat(made, directory.stat())
+    except FileNotFoundError:
+        return False
 
 
-def _remove_leftovers(staging: Path) -> None:
-    """Renamed first: should somebody be at work there after all (a volume without locks), it is gone as a whole."""
+def _refuse_another(directory: Path, made: os.stat_result) -> None:
+    if not _is_still(directory, made):
+        raise _taken_away(directory)
+
+
+def was_taken_away(error: Exception, staging: Path) -> bool:
+    """Another fetch of the same began to convert, and took what is made in `staging` for a leftover."""
+    return isinstance(error, FileNotFoundError) and str(error.filename).startswith(str(staging / _PREFIX))
+
+
+def _taken_away(directory: Path) -> FileNotFoundError:
+    return FileNotFoundError(errno.ENOENT, "another fetch of the same has taken it away", str(directory))
+
+
+def remove_leftovers(staging: Path) -> None:
+    """Delete conversions that were cut off.
+
+    Renamed first: should somebody be at work there after all (a volume without locks), it is gone as a whole.
+    """
     for leftover in staging.glob(f"{_PREFIX}*"):
         going = leftover.with_name(f"{_GOING}{leftover.name}")
         with suppress(FileNotFoundError):

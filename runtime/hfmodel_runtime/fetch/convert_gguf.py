@@ -9,11 +9,10 @@ from transformers import AutoConfig, AutoModelForCausalLM, AutoModelForSeq2SeqLM
 
 from hfmodel_api.status import Reason
 from hfmodel_runtime.fetch.errors import FetchFailure
-from hfmodel_runtime.fetch.sizes import EnsureSpace
+from hfmodel_runtime.fetch.sizes import FLOAT32_BYTES, EnsureSpace
 
 logger = logging.getLogger(__name__)
 
-_FLOAT32_BYTES = 4
 _SHARD_SIZE = "5GB"
 
 
@@ -24,7 +23,7 @@ def convert_gguf(file: Path, target: Path, *, ensure: EnsureSpace) -> None:
         FetchFailure: NoSpace, ArchitectureNotSupported, WeightsInvalid.
         ValueError: `file` is damaged or no GGUF file (also other exceptions of gguf and transformers).
     """
-    needed = sum(int(tensor.n_elements) for tensor in GGUFReader(file).tensors) * _FLOAT32_BYTES
+    needed = sum(int(tensor.n_elements) for tensor in GGUFReader(file).tensors) * FLOAT32_BYTES
     ensure(target, needed=needed, what=f"{file.name} as float32 safetensors")
     where, options = str(file.parent), {"gguf_file": file.name}
     config = _config(where, options)

@@ -1,15 +1,38 @@
 """`FetchFailure`, and the one place where what went wrong becomes a reason and a sentence to act on."""
 
 import errno
+import shutil
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from hfmodel_api.errors import HFModelError
+from hfmodel_api.sizes import human_bytes
 from hfmodel_api.status import Reason
 from hfmodel_api.wire import Failure
 from hfmodel_runtime.fetch.request import FetchRequest, HubSource, LocalSource
 
 _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 _NOT_WRITABLE = {errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EEXIST, errno.EISDIR}
+
+
+class VolumeFull(OSError):
+    """The volume ran full on the way. `needed`: bytes that were still to be written; None: nobody knows."""
+
+    def __init__(self, error: OSError, *, needed: int | None) -> None:
+        super().__init__(error.errno, error.strerror, error.filename)
+        self.needed = needed
+
+
+@contextmanager
+def noting_needed(needed: Callable[[], int | None]) -> Iterator[None]:
+    """Raises VolumeFull for an OSError that says that the volume is full; `needed` is asked for then."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in _FULL:
+            raise
+        raise VolumeFull(error, needed=needed()) from error
 
 
 class FetchFailure(HFModelError):
@@ -45,8 +68,8 @@ def _os_failure(error: OSError, request: FetchRequest) -> FetchFailure:
         message = f"{where} cannot be read: {text}. Check its owner and mode."
         return FetchFailure(Reason.PATH_NOT_FOUND, message, retryable=retryable)
     if error.errno in _FULL:
-        message = f"the volume of the cache {request.cache_dir} is full ({text}): enlarge it or remove models from it"
-        return FetchFailure(Reason.NO_SPACE, message)
+        message = f"the volume of the cache {request.cache_dir} is full ({text}){_numbers(error, request)}: "
+        return FetchFailure(Reason.NO_SPACE, f"{message}enlarge it or remove models from it")
     if error.errno in _NOT_WRITABLE:
         message = f"cannot write to the cache {request.cache_dir}: {text} ({where}). Check its owner and mount options."
         return FetchFailure(Reason.CACHE_NOT_WRITABLE, message)
@@ -54,6 +77,19 @@ def _os_failure(error: OSError, request: FetchRequest) -> FetchFailure:
         message = f"the cache {request.cache_dir} failed: {text} ({where})"
         return FetchFailure(Reason.CACHE_NOT_WRITABLE, message, retryable=True)
     return _unexpected(error)
+
+
+def _numbers(error: OSError, request: FetchRequest) -> str:
+    """What was still needed, and what is free; as far as that is known."""
+    said = []
+    if isinstance(error, VolumeFull) and error.needed is not None:
+        said.append(f"{human_bytes(error.needed)} ({error.needed} bytes) still needed")
+    # A quota, or a limit on one file, is not what the volume has left.
+    if error.errno == errno.ENOSPC:
+        with suppress(OSError):
+            free = shutil.disk_usage(request.cache_dir).free
+            said.append(f"{human_bytes(free)} ({free} bytes) free")
+    return f", {', '.join(said)}" if said else ""
 
 
 def _is_of_the_source(path: Path, request: FetchRequest) -> bool:

@@ -23,6 +23,7 @@ from huggingface_hub.hf_api import RepoSibling
 from huggingface_hub.utils import build_hf_headers, hf_raise_for_status  # type: ignore[attr-defined]
 
 from hfmodel_api.status import Reason
+from hfmodel_runtime.fetch.deadline import within
 from hfmodel_runtime.fetch.errors import FetchFailure
 from hfmodel_runtime.fetch.hub_errors import is_transient
 from hfmodel_runtime.fetch.request import HubSource, Retry
@@ -54,8 +55,11 @@ class Hub:
         # False, not None: None would let huggingface_hub look for a token by itself.
         self._token: str | bool = source.token if source.token is not None else False
 
-    def listing(self) -> Listing:
-        """Resolve the revision and list its files, trying again where that may help. Raises as huggingface_hub does."""
+    def listing(self, *, brief: bool = False) -> Listing:
+        """Resolve the revision and list its files, trying again where that may help. Raises as huggingface_hub does.
+
+        `brief`: for those who have another answer. One try, which ends after `Retry.brief_seconds` whatever happens.
+        """
         source = self.source
         api = HfApi(endpoint=source.endpoint, token=self._token)
         not_a_hub = f"{api.endpoint} does not answer as the Hugging Face Hub does: check the endpoint"
@@ -66,7 +70,7 @@ class Hub:
             )
 
         try:
-            info = self._retried(ask)
+            info = self._briefly(ask) if brief else self._retried(ask)
         except (JSONDecodeError, UnicodeDecodeError, KeyError, TypeError) as error:
             raise FetchFailure(Reason.HUB_UNREACHABLE, not_a_hub) from error
         if info.sha is None or info.siblings is None:
@@ -85,6 +89,12 @@ class Hub:
         with get_session().stream("GET", url, headers=headers, timeout=timeout) as response:
             hf_raise_for_status(response)
             yield _start(response), response.iter_bytes()
+
+    def _briefly(self, call: Callable[[], _T]) -> _T:
+        try:
+            return within(call, seconds=self.retry.brief_seconds)
+        except TimeoutError as error:
+            raise httpx2.ReadTimeout(str(error)) from error
 
     def _retried(self, call: Callable[[], _T]) -> _T:
         failures = 0

@@ -1,5 +1,6 @@
 """What the Hub's answers mean for the person who waits for the model."""
 
+import ssl
 from http import HTTPStatus
 from urllib.parse import urlsplit
 
@@ -21,6 +22,7 @@ from hfmodel_runtime.fetch.errors import FetchFailure
 from hfmodel_runtime.fetch.request import HubSource
 
 _TRANSIENT_STATUS = {HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.TOO_EARLY, HTTPStatus.TOO_MANY_REQUESTS}
+_SAID_LENGTH = 60  # of what a server says of itself
 _TOKEN_HINT = "(HF_TOKEN; in a manifest spec.tokenSecretRef)"  # noqa: S105 - the name of a setting
 
 
@@ -29,7 +31,9 @@ def is_transient(error: Exception) -> bool:
     if isinstance(error, HfHubHTTPError):
         status = error.response.status_code
         return status in _TRANSIENT_STATUS or status >= HTTPStatus.INTERNAL_SERVER_ERROR
-    return isinstance(error, httpx2.TransportError) and not isinstance(error, httpx2.UnsupportedProtocol)
+    if isinstance(error, httpx2.UnsupportedProtocol) or _refused_certificate(error):
+        return False
+    return isinstance(error, httpx2.TransportError)
 
 
 def hub_failure(error: Exception, source: HubSource) -> FetchFailure | None:
@@ -44,6 +48,8 @@ def hub_failure(error: Exception, source: HubSource) -> FetchFailure | None:
             return _answered(error, source)
         case httpx2.HTTPError() | httpx2.InvalidURL():
             message = f"cannot reach {_endpoint(source)} for {source.model}: {_text(error)}"
+            if _refused_certificate(error):
+                message += ". Check the clock; a proxy that looks into TLS needs its certificate in SSL_CERT_FILE"
             return FetchFailure(Reason.HUB_UNREACHABLE, message, retryable=is_transient(error))
     return None
 
@@ -75,9 +81,35 @@ def _by_status(error: HfHubHTTPError, source: HubSource) -> FetchFailure:
     if status in {HTTPStatus.UNAUTHORIZED, HTTPStatus.NOT_FOUND}:
         return _not_found(source)
     if status == HTTPStatus.FORBIDDEN:
-        return _gated(source)
+        return _gated(source) if _is_the_hubs(error) else _forbidden_by_another(error, source)
     message = f"{_endpoint(source)} answered {status} for {source.model}"
     return FetchFailure(Reason.HUB_UNREACHABLE, message, retryable=is_transient(error))
+
+
+def _is_the_hubs(error: HfHubHTTPError) -> bool:
+    """The Hub says what it refuses, in these headers; whoever stands between does not."""
+    return any(error.response.headers.get(name) for name in ("x-error-code", "x-error-message"))
+
+
+def _forbidden_by_another(error: HfHubHTTPError, source: HubSource) -> FetchFailure:
+    response = error.response
+    said = response.headers.get("server") or response.headers.get("via") or ""
+    who = f"{response.url.host} ({said[:_SAID_LENGTH]})" if said else response.url.host
+    message = (
+        f"{who} answered 403 for {source.model}, and not as the Hub does: a proxy, a firewall or a CDN on the way to "
+        f"{_endpoint(source)} refuses it; ask whoever runs it"
+    )
+    return _failure(Reason.HUB_UNREACHABLE, message)
+
+
+def _refused_certificate(error: BaseException) -> bool:
+    """TLS was refused here, because of the certificate: it will be the same one the next time."""
+    cause: BaseException | None = error
+    while cause is not None:
+        if isinstance(cause, ssl.SSLCertVerificationError):
+            return True
+        cause = cause.__cause__ or cause.__context__
+    return False
 
 
 def _gated(source: HubSource) -> FetchFailure:

@@ -22,7 +22,7 @@ class State(StrEnum):
     PUBLISHED = "published"
     DAMAGED = "damaged"  # published once; files are missing or of another size now. Never served
     STAGING = "staging"  # on its way, or cut off: the next fetch of it goes on
-    TRASH = "trash"  # its deletion was cut off
+    TRASH = "trash"  # its deletion was cut off, or never began
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -103,14 +103,17 @@ def _staged(root: Path, name: str) -> Item | None:
     if matched is None:
         return None
     files, newest = _files(path)
+    entry = Entry(root, matched["name"], matched["key"])
+    # Beside what is published it is what somebody who was killed then did not get to delete: nobody goes on with it.
+    trash = bool(matched["trash"]) or published_bytes(entry.target) is not None
     return Item(
-        entry=Entry(root, matched["name"], matched["key"]),
+        entry=entry,
         path=path,
-        state=State.TRASH if matched["trash"] else State.STAGING,
+        state=State.TRASH if trash else State.STAGING,
         used_at=newest,
         files=files,
         model=matched["name"].replace("--", "/", 1) if not matched["name"].startswith("local--") else matched["name"],
-        reserved=reserved_bytes(path),
+        reserved=0 if trash else reserved_bytes(path),
     )
 
 

@@ -5,6 +5,7 @@ import logging
 import os
 import time
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 from hfmodel_api.status import Reason
@@ -14,6 +15,7 @@ from hfmodel_runtime.fetch.convert import convert
 from hfmodel_runtime.fetch.errors import FetchFailure
 from hfmodel_runtime.fetch.lock import held
 from hfmodel_runtime.fetch.meter import Meter
+from hfmodel_runtime.fetch.overtaken import built
 from hfmodel_runtime.fetch.request import Fetched, FetchRequest, LocalSource, Stage
 from hfmodel_runtime.fetch.room import Room
 from hfmodel_runtime.fetch.selection import Selection, SourceFile, WeightFormat, narrowed, select
@@ -81,17 +83,12 @@ def _converted(request: FetchRequest, selection: Selection, *, directory: Path, 
     def report() -> None:
         meter.update(Stage.CONVERT, total or 0, total=total, now=time.monotonic())
 
-    with held(entry.lock, waiting=report):
+    with held(entry.lock, waiting=report, sign=partial(cache.staging_sign, entry)):
         if found := cache.published(entry, revision=None):
             return found
         report()
-        try:
-            return _build(request, selection, entry, directory=directory, name=name, digest=digest, meter=meter)
-        except Exception:
-            # Where the volume has no locks, somebody else may have finished it and cleaned up under our feet.
-            if found := cache.published(entry, revision=None):
-                return found
-            raise
+        build = partial(_build, request, selection, entry, directory=directory, name=name, digest=digest, meter=meter)
+        return built(build, entry, revision=None)
 
 
 def _build(

@@ -8,29 +8,36 @@ from pathlib import Path
 
 import httpx2
 
+from hfmodel_api.sizes import human_bytes
 from hfmodel_api.status import Reason
 from hfmodel_runtime.fetch import cache
 from hfmodel_runtime.fetch.cache import Entry
-from hfmodel_runtime.fetch.convert import convert
+from hfmodel_runtime.fetch.conversion_size import converted_bytes
+from hfmodel_runtime.fetch.convert import convert, remove_leftovers
 from hfmodel_runtime.fetch.download import Download, missing_bytes, remove_others
-from hfmodel_runtime.fetch.errors import FetchFailure, failure_of
+from hfmodel_runtime.fetch.errors import FetchFailure, failure_of, noting_needed
 from hfmodel_runtime.fetch.hub import Hub, Listing
 from hfmodel_runtime.fetch.lock import held
 from hfmodel_runtime.fetch.meter import Meter
+from hfmodel_runtime.fetch.overtaken import built
 from hfmodel_runtime.fetch.remote_code import refuse_remote_code
 from hfmodel_runtime.fetch.request import Fetched, FetchRequest, HubSource, Retry, Stage
 from hfmodel_runtime.fetch.room import Room
-from hfmodel_runtime.fetch.selection import Selection, SourceFile, WeightFormat, narrowed, select
+from hfmodel_runtime.fetch.selection import Selection, SourceFile, WeightFormat, narrowed, select, total_bytes
 from hfmodel_runtime.fetch.verify import check_model_directory, read_config, read_shards
 
 logger = logging.getLogger(__name__)
+
+# Failures that tell nothing about the revision. The Hub refuses a token that has expired before it looks at what is
+# asked for; a restart must not fail for it. Where the repository itself is refused, the cache does not overrule that.
+_SAYS_NOTHING = {Reason.HUB_UNREACHABLE, Reason.TOKEN_INVALID}
 
 
 def fetch_remote(request: FetchRequest, source: HubSource, *, meter: Meter, retry: Retry) -> Fetched:
     """The model of `source` as a published directory. Raises FetchFailure, or what the Hub's client raises."""
     hub = Hub(source, retry=retry, tally=meter.tally)
     try:
-        listing = hub.listing()
+        listing = hub.listing(brief=_is_known(request, source))
     except (FetchFailure, httpx2.HTTPError, OSError) as error:
         return _last_resolved(request, source, failure=failure_of(error, request))
     _remember(request, source, listing.commit)
@@ -43,11 +50,13 @@ def fetch_remote(request: FetchRequest, source: HubSource, *, meter: Meter, retr
         count = cache.staged_bytes(entry)
         meter.update(Stage.DOWNLOAD, count, total=selection.total_bytes, now=time.monotonic())
 
-    with held(entry.lock, waiting=waiting):
+    sign = partial(cache.staging_sign, entry)
+    with held(entry.lock, waiting=waiting, sign=sign, patience=retry.lock_seconds):
         # Whoever had the lock before may have published it.
         if found := cache.published(entry, revision=listing.commit):
             return found
-        return _Build(request, hub, listing, entry, meter).run(selection)
+        build = partial(_Build(request, hub, listing, entry, meter).run, selection)
+        return built(build, entry, revision=listing.commit, patience=retry.lock_seconds)
 
 
 def _entry(request: FetchRequest, source: HubSource, commit: str) -> Entry:
@@ -61,15 +70,26 @@ def _remember(request: FetchRequest, source: HubSource, commit: str) -> None:
         )
 
 
+def _commit_resolved_last(request: FetchRequest, source: HubSource) -> str | None:
+    return cache.read_ref(request.cache_dir, model=source.model, revision=source.revision, endpoint=source.endpoint)
+
+
+def _is_known(request: FetchRequest, source: HubSource) -> bool:
+    """The cache could answer without the Hub. Looks only: nothing is used yet."""
+    commit = _commit_resolved_last(request, source)
+    return commit is not None and cache.published_bytes(_entry(request, source, commit).target) is not None
+
+
 def _last_resolved(request: FetchRequest, source: HubSource, *, failure: FetchFailure) -> Fetched:
-    """What the revision was when the Hub last answered, if it does not answer now; else `failure` is raised."""
-    if failure.failure.reason is Reason.HUB_UNREACHABLE:
-        commit = cache.read_ref(
-            request.cache_dir, model=source.model, revision=source.revision, endpoint=source.endpoint
-        )
-        if commit and (found := cache.published(_entry(request, source, commit), revision=commit)):
-            logger.warning("hub unreachable, using the commit resolved last commit=%s error=%s", commit, failure)
-            return found
+    """What the revision was when the Hub last answered, if it says nothing of it now; else `failure` is raised."""
+    reason = failure.failure.reason
+    if reason not in _SAYS_NOTHING:
+        raise failure
+    commit = _commit_resolved_last(request, source)
+    if commit and (found := cache.published(_entry(request, source, commit), revision=commit)):
+        logger.warning("%s, using the commit resolved last commit=%s error=%s", reason, commit, failure)
+        return found
+    if reason is Reason.HUB_UNREACHABLE:
         raise _with_what_is_cached(failure, request, source)
     raise failure
 
@@ -96,33 +116,40 @@ class _Build:
         self._meter = meter
         self._directory = cache.download_directory(entry)
         self._room = Room(entry=entry, limit=request.cache_limit, keep=request.keep, tally=meter.tally)
-        self._download = Download(
-            self._directory, opener=partial(hub.open, commit=listing.commit), retry=hub.retry, meter=meter
-        )
+        self._opener = partial(hub.open, commit=listing.commit)
+        self._download = Download(self._directory, opener=self._opener, retry=hub.retry, meter=meter)
 
     def run(self, selection: Selection) -> Fetched:
-        try:
-            return self._run(selection)
-        except Exception:
-            # Where the volume has no locks, somebody else may have finished it and cleaned up under our feet.
-            if found := cache.published(self._entry, revision=self._listing.commit):
-                return found
-            raise
-
-    def _run(self, selection: Selection) -> Fetched:
         self._directory.mkdir(parents=True, exist_ok=True)
         self._take_over(selection.files)
         logger.info("fetching model=%s commit=%s format=%s", self._model, self._listing.commit, selection.format)
         if selection.small:
             selection = self._look_ahead(selection)
-        needed = missing_bytes(self._directory, selection.weights)
-        self._room.ensure(self._directory, needed=needed, what=f"the weights of {self._model}")
-        self._download.run(selection.weights, total=selection.total_bytes)
+        to_convert = self._converted_bytes(selection)
+        self._make_room(selection, to_convert)
+        sizes_known = total_bytes(selection.weights) is not None
+        with noting_needed(lambda: self._missing(selection) + to_convert if sizes_known else None):
+            self._download.run(selection.weights, total=selection.total_bytes)
         self._report(Stage.VERIFY, selection)
         size = cache.publish(self._entry, self._finish(selection), origin=self._origin(selection))
         cache.discard_staging(self._entry)
         logger.info("published path=%s", self._entry.target)
         return Fetched(path=self._entry.target, revision=self._listing.commit, bytes=size)
+
+    def _converted_bytes(self, selection: Selection) -> int:
+        return converted_bytes(selection, self._directory, opener=self._opener, tally=self._meter.tally)
+
+    def _missing(self, selection: Selection) -> int:
+        return missing_bytes(self._directory, selection.weights)
+
+    def _make_room(self, selection: Selection, to_convert: int) -> None:
+        """For download and conversion together: the download stays until what it became is published."""
+        missing, what = self._missing(selection), f"the weights of {self._model}"
+        if to_convert:
+            # They would count as well, and go anyhow.
+            remove_leftovers(self._entry.staging)
+            what += f" ({human_bytes(missing)} to download, {human_bytes(to_convert)} as safetensors)"
+        self._room.ensure(self._directory, needed=missing + to_convert, what=what)
 
     def _take_over(self, files: tuple[SourceFile, ...]) -> None:
         """Link what this commit has published already, without or with its *.py: the same files, for no space."""

@@ -6,6 +6,8 @@ from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from hfmodel_runtime.fetch.lock import PATIENCE_SECONDS
+
 if TYPE_CHECKING:
     from hfmodel_runtime.fetch.keep import KeepList
 
@@ -68,6 +70,9 @@ class Retry:
     max_seconds: float = 15.0
     max_asked_seconds: float = 300.0  # the longest that the Hub may ask to wait: one window of its rate limit
     silence_seconds: float = 20.0  # a connection that brings no byte for so long is given up
+    # Where the cache can answer too, the Hub is asked once and has so long in all: a start waits for no dead line.
+    brief_seconds: float = 5.0
+    lock_seconds: float = PATIENCE_SECONDS  # whoever has the lock and shows no sign of life for so long is dead
 
     def wait_seconds(self, failures: int, *, asked: float | None = None) -> float:
         """Before the next try, after `failures` in a row (at least one). `asked`: what the Hub asked for, if it did."""

@@ -10,6 +10,7 @@ from enum import StrEnum
 from fnmatch import fnmatchcase
 from pathlib import PurePosixPath
 
+from hfmodel_api.sizes import human_bytes
 from hfmodel_api.status import Reason
 from hfmodel_runtime.fetch.errors import FetchFailure
 
@@ -34,6 +35,13 @@ _SMALL = (
     "*.jinja",
 )
 _SMALL_BELOW_ROOT = "additional_chat_templates/*.jinja"
+_LIKE_WEIGHTS = frozenset(
+    {
+        *(".safetensors", ".bin", ".gguf", ".pt", ".pth", ".ckpt", ".pkl", ".h5", ".keras", ".msgpack", ".onnx"),
+        *(".ot", ".npz", ".npy", ".tflite", ".pb", ".nemo", ".ggml", ".llamafile", ".mlmodel", ".engine"),
+    }
+)
+_SHOWN, _SHOWN_LENGTH = 10, 80
 _SHARD = re.compile(r"-\d{3,}-of-\d{3,}(\.[a-z]+)$")
 _GGUF_NOT_A_MODEL = re.compile(r"mmproj|imatrix|-\d{3,}-of-\d{3,}\.gguf$", re.IGNORECASE)
 # Eight bits lose next to nothing and are half of F16; below that the more bits the better. F32 is the biggest
@@ -105,7 +113,7 @@ def select(files: Collection[SourceFile], *, model: str, code: bool = False) -> 
     raise FetchFailure(
         Reason.NO_USABLE_WEIGHTS,
         f"{model} holds no weights that can be served: no model.safetensors, no pytorch_model.bin, no single-file GGUF"
-        f"{_what_else(safe)}",
+        f"{_what_else(safe.values())}",
     )
 
 
@@ -161,8 +169,23 @@ def _gguf_rank(path: str) -> int:
     return next(rank for rank, kind in enumerate(_GGUF_ORDER) if kind in name)
 
 
-def _what_else(files: Collection[str]) -> str:
-    if any(path.startswith("adapter_model") for path in files):
-        return "; it is an adapter (LoRA), name the base model it belongs to"
-    others = sorted({PurePosixPath(path).suffix for path in files} & {".h5", ".msgpack", ".onnx", ".pth", ".gguf"})
-    return f" (it has {', '.join(others)} files)" if others else ""
+def _what_else(files: Collection[SourceFile]) -> str:
+    """What there is instead: weights in other formats or under other names, else the largest files."""
+    adapter = any(file.path.startswith("adapter_model") for file in files)
+    hint = "; it is an adapter (LoRA), name the base model it belongs to" if adapter else ""
+    like_weights = [file for file in files if _is_like_weights(file.path)]
+    shown = sorted(like_weights or files, key=lambda file: (-(file.size or 0), file.path))
+    if not shown:
+        return f"{hint}; it has no files"
+    more = f" and {len(shown) - _SHOWN} more" if len(shown) > _SHOWN else ""
+    return f"{hint}; it has {', '.join(map(_shown, shown[:_SHOWN]))}{more}"
+
+
+def _is_like_weights(path: str) -> bool:
+    return PurePosixPath(path).suffix.lower() in _LIKE_WEIGHTS
+
+
+def _shown(file: SourceFile) -> str:
+    # The message has to fit where Kubernetes keeps it, and a path may be as long as it likes.
+    path = file.path if len(file.path) <= _SHOWN_LENGTH else f"...{file.path[-_SHOWN_LENGTH:]}"
+    return path if file.size is None else f"{path} ({human_bytes(file.size)})"

@@ -1,12 +1,16 @@
 """Bytes summed over a directory, and compared with what a volume has left."""
 
+import os
 import shutil
+from contextlib import suppress
 from pathlib import Path
 from typing import Protocol
 
 from hfmodel_api.sizes import human_bytes
 from hfmodel_api.status import Reason
 from hfmodel_runtime.fetch.errors import FetchFailure
+
+FLOAT32_BYTES = 4
 
 
 class EnsureSpace(Protocol):
@@ -17,13 +21,12 @@ class EnsureSpace(Protocol):
 
 
 def tree_bytes(directory: Path) -> int:
-    """Bytes of all files below `directory`; files that go while it looks count nothing."""
+    """Bytes of all files below `directory`; files and folders that go while it looks count nothing."""
     total = 0
-    for path in directory.rglob("*"):
-        try:
-            total += path.stat().st_size if path.is_file() else 0
-        except FileNotFoundError:
-            continue
+    for folder, _, names in os.walk(directory):
+        for name in names:
+            with suppress(FileNotFoundError):
+                total += Path(folder, name).stat().st_size
     return total
 
 

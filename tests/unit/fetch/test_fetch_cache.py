@@ -1,6 +1,8 @@
 """A model directory appears in the cache whole or not at all."""
 
+import fcntl
 import threading
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -15,9 +17,10 @@ from hfmodel_runtime.fetch.cache import (
     published,
     published_bytes,
     read_ref,
+    staging_sign,
     write_ref,
 )
-from hfmodel_runtime.fetch.lock import held
+from hfmodel_runtime.fetch.lock import Silence, held
 from support.model_files import tiny_model
 
 FILES = tiny_model()
@@ -127,6 +130,59 @@ def test_a_cache_that_cannot_be_written_still_resolves(tmp_path: Path, caplog: p
     write_ref(tmp_path, model="a/b", revision="main", endpoint=None, commit="c1")
     assert "revision not remembered" in caplog.text
     assert read_ref(tmp_path, model="a/b", revision="main", endpoint=None) is None
+
+
+@pytest.fixture
+def dead_lock(tmp_path: Path) -> Iterator[Path]:
+    """Held by somebody who does nothing, as by a machine that is gone where the server does not know that yet."""
+    path = tmp_path / "dead.lock"
+    with path.open("w") as dead:
+        fcntl.flock(dead, fcntl.LOCK_EX)
+        yield path
+
+
+def test_a_lock_that_nobody_frees_does_not_hold_for_ever(dead_lock: Path, caplog: pytest.LogCaptureFixture) -> None:
+    waits = 0
+
+    def waiting() -> None:
+        nonlocal waits
+        waits += 1
+
+    with held(dead_lock, waiting=waiting, patience=0.3):
+        assert waits > 0
+    assert "going on without it" in caplog.text
+
+
+def test_whoever_works_on_is_waited_for(dead_lock: Path) -> None:
+    signs = iter(range(10))
+    with held(dead_lock, waiting=lambda: None, sign=lambda: next(signs, "no more"), patience=0.3):
+        assert list(signs) == []
+
+
+@pytest.mark.parametrize(
+    ("seen", "over"),
+    [
+        pytest.param([("a", 0.0)], False, id="first-look"),
+        pytest.param([("a", 0.0), ("a", 9.9)], False, id="not-yet"),
+        pytest.param([("a", 0.0), ("a", 10.0)], True, id="over"),
+        pytest.param([("a", 0.0), ("b", 9.0), ("b", 18.0)], False, id="a-sign-in-between"),
+        pytest.param([(None, 5.0), (None, 15.0)], True, id="no-sign-at-all"),
+    ],
+)
+def test_silence_begins_with_the_last_sign(seen: list[tuple[object, float]], over: bool) -> None:
+    silence = Silence(10.0)
+    answers = [silence.lasts(sign, now=now) for sign, now in seen]
+    assert answers == [False] * (len(seen) - 1) + [over]
+
+
+def test_work_in_staging_shows(entry: Entry) -> None:
+    signs = [staging_sign(entry)]
+    directory = staged(entry)
+    signs.append(staging_sign(entry))
+    (directory / "model.safetensors").write_bytes(b"longer" * SIZE)
+    signs.append(staging_sign(entry))
+    assert staging_sign(entry) == signs[-1]
+    assert len(set(signs)) == 3
 
 
 def test_a_lock_is_held_by_one_at_a_time(tmp_path: Path) -> None:

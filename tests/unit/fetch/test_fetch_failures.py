@@ -8,7 +8,7 @@ import pytest
 
 from hfmodel_api.status import Reason
 from hfmodel_runtime.fetch import FetchFailure, FetchRequest
-from hfmodel_runtime.fetch.errors import failure_of
+from hfmodel_runtime.fetch.errors import VolumeFull, failure_of, noting_needed
 from hfmodel_runtime.fetch.sizes import ensure_space, tree_bytes
 
 CACHE = Path("/cache")
@@ -54,6 +54,28 @@ def test_a_source_that_cannot_be_read_is_not_blamed_on_the_cache(number: int, re
 def test_a_failure_stays_what_it_is() -> None:
     failure = FetchFailure(Reason.NO_SPACE, "full")
     assert failure_of(failure, FetchRequest(cache_dir=CACHE, model="a/b")) is failure
+
+
+def test_a_volume_that_ran_full_gives_the_numbers_that_are_known(tmp_path: Path) -> None:
+    request = FetchRequest(cache_dir=tmp_path, model="a/b")
+    with pytest.raises(VolumeFull) as raised, noting_needed(lambda: 12_345):
+        raise os_error(errno.ENOSPC)
+    said = failure_of(raised.value, request).failure
+    assert said.reason is Reason.NO_SPACE
+    assert "12.3 kB (12345 bytes) still needed" in said.message
+    assert "bytes) free" in said.message
+    assert "bytes) free" in failure_of(os_error(errno.ENOSPC), request).failure.message
+
+
+def test_a_quota_says_nothing_of_what_the_volume_has(tmp_path: Path) -> None:
+    message = str(failure_of(os_error(errno.EDQUOT), FetchRequest(cache_dir=tmp_path, model="a/b")))
+    assert "quota" in message.lower()
+    assert "free" not in message
+
+
+def test_only_a_full_volume_needs_a_number() -> None:
+    with pytest.raises(PermissionError), noting_needed(lambda: pytest.fail("nobody asks")):
+        raise os_error(errno.EACCES)
 
 
 def test_work_that_does_not_fit_is_refused_with_both_numbers(tmp_path: Path) -> None:

@@ -143,9 +143,11 @@ def test_a_path_that_leads_elsewhere_is_never_chosen(name: str) -> None:
 @pytest.mark.parametrize(
     ("listed", "reason", "says"),
     [
-        pytest.param([], Reason.NO_USABLE_WEIGHTS, "no weights", id="empty"),
-        pytest.param(["config.json", "tf_model.h5"], Reason.NO_USABLE_WEIGHTS, ".h5", id="tensorflow"),
-        pytest.param(["a-00001-of-00002.gguf"], Reason.NO_USABLE_WEIGHTS, ".gguf", id="split-gguf"),
+        pytest.param([], Reason.NO_USABLE_WEIGHTS, "it has no files", id="empty"),
+        pytest.param(["config.json", "tf_model.h5"], Reason.NO_USABLE_WEIGHTS, "it has tf_model.h5", id="tensorflow"),
+        pytest.param(["a-00001-of-00002.gguf"], Reason.NO_USABLE_WEIGHTS, "a-00001-of-00002.gguf", id="split-gguf"),
+        pytest.param(["sub/model.CKPT"], Reason.NO_USABLE_WEIGHTS, "sub/model.CKPT", id="checkpoint-in-a-folder"),
+        pytest.param(["README.md"], Reason.NO_USABLE_WEIGHTS, r"README.md \(10 B\)", id="nothing-like-weights"),
         pytest.param(["adapter_model.safetensors"], Reason.NO_USABLE_WEIGHTS, "LoRA", id="adapter"),
         pytest.param(["model.safetensors"], Reason.CONFIG_INVALID, "config.json", id="no-config"),
     ],
@@ -155,6 +157,19 @@ def test_what_is_no_model_is_refused_with_what_it_is(listed: list[str], reason: 
         select(files(*listed), model="org/x")
     assert raised.value.failure.reason is reason
     assert "org/x" in str(raised.value)
+
+
+def test_of_many_files_the_ten_largest_like_weights_are_named() -> None:
+    listed = [SourceFile(path=f"w{size:02}.pt", size=size) for size in range(12)]
+    listed += [SourceFile(path="data.parquet", size=10**12), SourceFile(path="x" * 3000 + ".onnx", size=10**9)]
+    with pytest.raises(FetchFailure) as raised:
+        select(listed, model="org/x")
+    message = str(raised.value)
+    assert message.endswith(f"w{3:02}.pt (3 B) and 3 more")
+    assert message.count(" B)") == 9
+    assert "parquet" not in message
+    assert "xxx.onnx (1.0 GB)" in message
+    assert len(message) < 1000
 
 
 @pytest.mark.parametrize(("missing", "says"), [(1, "s0 is missing"), (3, "s0 and 2 more files are missing")])
