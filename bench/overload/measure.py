@@ -3,7 +3,7 @@
 import asyncio
 import tempfile
 import time
-from collections.abc import Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -92,8 +92,20 @@ class Outcome:
         return float(max(memory[half:]) / max(memory[:half]))
 
 
-def measure(*, model_dir: Path, threads: int, running_most: int, queued_most: int, seconds: float) -> Outcome:
-    """Starts both servers, and ends them."""
+def measure(
+    *,
+    model_dir: Path,
+    threads: int,
+    running_most: int,
+    queued_most: int,
+    seconds: float,
+    prompts: Callable[[int], Sequence[str]] = lambda seed: short(5000, seed=seed),
+) -> Outcome:
+    """Starts both servers, and ends them.
+
+    Args:
+        prompts: by a seed; another seed gives others.
+    """
     limits = ("--max-running", str(running_most), "--max-queued", str(queued_most))
     runtime = Contender("runtime", (*_RUNTIME, *limits), "/readyz", "m")
     with tempfile.TemporaryDirectory() as folder, ExitStack() as stack:
@@ -102,22 +114,23 @@ def measure(*, model_dir: Path, threads: int, running_most: int, queued_most: in
         command = ("-m", "hfmodel_router", "--port", "{port}", "--log-level", "warning", "--backend", f"m={pod.url}")
         router = Contender("router", command, "/readyz", "m")
         [front] = stack.enter_context(running([router], model_dir=model_dir, threads=threads, logs=logs))
-        asyncio.run(_capacity(front, pod, clients=2, seconds=3))
-        capacity = asyncio.run(_capacity(front, pod, clients=2 * running_most, seconds=seconds))
+        asyncio.run(_capacity(front, pod, prompts(0), clients=2, seconds=3))
+        capacity = asyncio.run(_capacity(front, pod, prompts(1), clients=2 * running_most, seconds=seconds))
         if not capacity.answered:
             raise SystemExit("nothing was answered at capacity: give it more --seconds")
-        return Outcome(capacity, asyncio.run(_overload(front, pod, rate=TIMES * capacity.per_second, seconds=seconds)))
+        rate = TIMES * capacity.per_second
+        return Outcome(capacity, asyncio.run(_overload(front, pod, prompts(2), rate=rate, seconds=seconds)))
 
 
-async def _capacity(front: Running, pod: Running, *, clients: int, seconds: float) -> Leg:
-    async with callers(front.url, short(5000, seed=1), seed=1) as load:
+async def _capacity(front: Running, pod: Running, prompts: Sequence[str], *, clients: int, seconds: float) -> Leg:
+    async with callers(front.url, prompts, seed=1) as load:
         began = time.perf_counter()
         memory = await _watched(load.closed_loop(clients=clients, seconds=seconds), front, pod)
     return Leg(began, seconds, load.calls, memory)
 
 
-async def _overload(front: Running, pod: Running, *, rate: float, seconds: float) -> Leg:
-    async with callers(front.url, short(5000, seed=2), seed=2) as load:
+async def _overload(front: Running, pod: Running, prompts: Sequence[str], *, rate: float, seconds: float) -> Leg:
+    async with callers(front.url, prompts, seed=2) as load:
         began = time.perf_counter()
         patience = _PATIENCE_FACTOR * seconds
         memory = await _watched(load.open_loop(rate=rate, seconds=seconds, patience=patience), front, pod)

@@ -4,10 +4,12 @@ import asyncio
 from pathlib import Path
 
 import pytest
+from bench.overload.measure import measure
 
 from support.fake_fleet import FakeFleet, model
 from support.running_router import RunningRouter, running_router
 from support.runtime_process import serving
+from support.tiny_models import make_tiny_model
 
 pytestmark = pytest.mark.slow
 
@@ -43,3 +45,24 @@ async def test_at_overload_everybody_is_answered_or_told_when_to_come_back(smoll
     assert {way[-1] for way in ways} == {200}
     assert sum(len(way) == 1 for way in ways) >= PLACES
     assert sum(len(way) > 1 for way in ways) > 0, "nothing was refused: there was no overload"
+
+
+def _prompts(seed: int) -> list[str]:
+    """Of few tokens, as the tiny model has few positions; none is asked twice."""
+    return [f"{seed} {number}" for number in range(20_000)]
+
+
+def test_at_ten_times_the_load_what_was_told_turns_out_right_and_memory_stays_flat(tmp_path: Path) -> None:
+    """The bound on the promises is 0.6, not the bench's 0.9: on a busy machine the speed itself may halve."""
+    tiny = make_tiny_model("llama", tmp_path / "tiny")
+    outcome = measure(model_dir=tiny, threads=1, running_most=4, queued_most=16, seconds=1.5, prompts=_prompts)
+    leg = outcome.overload
+    # A call whose 429 has no Retry-After, or whose connection broke, raises.
+    assert [call.other for call in leg.calls if call.other is not None] == []
+    lost = [call for call in leg.calls if call.answered is None and not call.was_refused]
+    assert lost == []
+    assert all(1 <= told <= 600 for call in leg.calls for told in call.told)
+    assert len(leg.promises) > 20, "hardly anybody was refused and let in later: there was no overload"
+    assert leg.kept >= 0.6
+    assert outcome.growth("router") <= 1.2
+    assert outcome.growth("runtime") <= 1.2
