@@ -11,6 +11,11 @@ from enum import StrEnum
 from chaos.plan import KILLS, ROUTER_KILLS
 from chaos.records import Attempt, Record, Strike
 
+# Seconds. A connection that was closed while it was idle fails as soon as it is used; an answer is cut soon after what
+# sent it is dead.
+_AT_ONCE = 5.0
+_SOON = 30.0
+
 
 class Outcome(StrEnum):
     """What became of a request."""
@@ -73,14 +78,15 @@ def _cut(record: Record, strikes: Sequence[Strike]) -> Entry:
         return Entry(record, Outcome.LOST, "a part of an answer that ended as if it were whole")
     for strike in strikes:
         hit = strike.kind in KILLS and strike.model in ("", record.model)
-        if hit and _meets(strike, record.sent, record.done):
+        if hit and _meets(strike, max(record.sent, record.done - _SOON), record.done):
             return Entry(record, Outcome.CUT)
     return Entry(record, Outcome.LOST, f"nothing was killed, and its answer was cut: {record.error}")
 
 
 def _excused(attempt: Attempt, strikes: Sequence[Strike]) -> bool:
     """A router was killed with the connection; or the connection was idle and closed just then, as HTTP allows."""
-    return attempt.reused or any(
+    was_closed_idle = attempt.reused and attempt.ended - attempt.sent < _AT_ONCE
+    return was_closed_idle or any(
         strike.kind in ROUTER_KILLS and _meets(strike, attempt.sent, attempt.ended) for strike in strikes
     )
 

@@ -63,6 +63,12 @@ def test_an_answer_may_be_cut_only_by_the_death_of_who_sends_it(struck: Strike, 
     assert outcome(record(**CUT), struck) is expected
 
 
+def test_a_kill_long_before_the_end_is_not_what_cut_it() -> None:
+    long = record(attempt(10, 60), **CUT)
+    assert outcome(long, strike(Kind.KILL_RUNTIME, at=(12, 12))) is Outcome.LOST
+    assert outcome(long, strike(Kind.KILL_RUNTIME, at=(59, 59))) is Outcome.CUT
+
+
 def test_a_kill_excuses_no_other_text_and_no_silent_end() -> None:
     killed = strike(Kind.KILL_RUNTIME)
     assert outcome(record(**{**CUT, "right": False}), killed) is Outcome.WRONG
@@ -78,6 +84,9 @@ def test_a_kill_excuses_no_other_text_and_no_silent_end() -> None:
         pytest.param(attempt(10, 11, failure="reset"), Kind.KILL_POD, Outcome.LOST, id="a pod was killed"),
         pytest.param(
             attempt(10, 11, failure="reset", reused=True), Kind.PAUSE_API, Outcome.ANSWERED, id="it had been idle"
+        ),
+        pytest.param(
+            attempt(1, 11, failure="reset", reused=True), Kind.PAUSE_API, Outcome.LOST, id="it waited on it for long"
         ),
     ],
 )
