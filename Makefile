@@ -87,11 +87,15 @@ chaos: cluster-build $(DEMO_MODEL) ## Kill, restart and flood parts while client
 		--seconds $(CHAOS_SECONDS) --report bench/results/chaos-$$rig.json; done
 
 .PHONY: bench
-bench: cluster-build $(DEMO_MODEL) ## Measure beside what a user would pick instead (an hour; BENCHES="engine relay"; results in bench/results)
+bench: cluster-build $(DEMO_MODEL) ## Measure beside what a user would pick instead (an hour; Debian, root; BENCHES="engine relay")
 	@model="$$($(BIN)/hfmodel-runtime fetch --cache-dir .demo/cache --path $(DEMO_MODEL) | tail -n 1 | \
 		$(BIN)/python -c 'import json, sys; print(json.load(sys.stdin)["path"])')"; \
 		for bench in $(BENCHES); do \
-			case $$bench in engine|cold_start|overload) set -- --model-dir "$$model";; *) set --;; esac; \
+			case $$bench in \
+				cold_start) set -- --model-dir "$$model" --node;; \
+				engine|overload) set -- --model-dir "$$model";; \
+				*) set --;; \
+			esac; \
 			$(BIN)/python -m bench $$bench "$$@" $(BENCH_ARGS); \
 		done
 

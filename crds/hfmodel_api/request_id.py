@@ -1,7 +1,7 @@
 """The id that follows a request through router, pod and logs."""
 
 import re
-import uuid
+import secrets
 from collections.abc import Iterable
 
 from hfmodel_api.names import HEADER_REQUEST_ID
@@ -14,7 +14,7 @@ def request_id(given: bytes | None) -> str:
     """The caller's own id where it is harmless in a log line and a header, else a new one."""
     if given is not None and _ACCEPTED.fullmatch(given):
         return given.decode("ascii")
-    return uuid.uuid4().hex
+    return secrets.token_hex(16)
 
 
 def request_id_of(headers: Iterable[tuple[bytes, bytes]]) -> str:
