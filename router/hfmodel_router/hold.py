@@ -39,6 +39,7 @@ class _Group:
     trial: Trial
     since: float  # when the first began to wait
     woken_at: float | None = None  # when the model was wanted; None once it is loaded
+    busy_for: float = 0.0  # seconds until a place is free, as a pod that was full said last
     members: int = 0
     wakers: int = 0  # members who want the model to wake
     waiters: set[asyncio.Future[None]] = field(default_factory=set)
@@ -157,6 +158,11 @@ class HoldRoom:
         if model_id in self._trials:
             self._trials[model_id].due_at = 0.0
 
+    def busy(self, model_id: str, seconds: float) -> None:
+        """A pod of the model was full, and said for how long."""
+        if model_id in self._groups:
+            self._groups[model_id].busy_for = seconds
+
     def close(self, error: RequestError) -> None:
         """Everybody who waits, and who would from now on, ends with `error`."""
         self._closed = error
@@ -175,7 +181,7 @@ class HoldRoom:
         """Seconds until those who wait for this model have gone on, as far as can be told."""
         state = self._fleet.catalogue().get(model_id)
         if state is not None and state.loaded:
-            return 0.0
+            return self._groups[model_id].busy_for
         return remaining(eta(state), asyncio.get_running_loop().time() - self._groups[model_id].since)
 
     def _join(self, model_id: str, *, wake: bool) -> _Group:

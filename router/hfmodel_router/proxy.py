@@ -113,6 +113,7 @@ class Proxy:
         """All who were held arrive at once, more than a pod queues: they wait here, and keep their place."""
         self._metrics.retries.labels("busy").inc()
         asked = _MAX_BUSY_PAUSE if retry_after is None else max(retry_after, _MIN_BUSY_PAUSE)
+        self._holds.busy(trip.model_id, asked)
         pause = min(asked, _MAX_BUSY_PAUSE) * random.uniform(0.5, 1)  # noqa: S311
         trip.not_before = asyncio.get_running_loop().time() + pause
 

@@ -140,6 +140,17 @@ async def test_beyond_the_bound_of_a_model_nobody_else_may_wait(fleet: FakeFleet
     assert set(await asyncio.gather(tasks[1], replacement)) == {URL}
 
 
+async def test_beyond_the_bound_of_a_model_whose_pods_are_full_they_say_how_long(fleet: FakeFleet) -> None:
+    room = _room(fleet, max_held_per_model=1)
+    with room.enter("smollm2"):
+        fleet.serve("smollm2", URL)
+        room.busy("smollm2", 6.2)
+        with pytest.raises(Overloaded) as caught:
+            await _held(room)
+    assert caught.value.headers() == {"retry-after": "7"}
+    room.busy("smollm2", 6.2)  # nobody waits: nothing to remember it for
+
+
 async def test_the_total_is_bounded_over_all_models(fleet: FakeFleet) -> None:
     fleet.add(model("other"))
     room = _room(fleet, max_held_total=1)
