@@ -29,6 +29,7 @@ HEADER_HELD_SECONDS: Final = "x-hfmodel-held-seconds"
 # How often the router sent the request again before an answer began; absent if never.
 HEADER_RETRIES: Final = "x-hfmodel-retries"
 # On a runtime's whole answers (a stream's tokens are not known when it begins): "PROMPT ANSWER", in tokens.
+# On a request to a runtime, with any value: a stream is to end with them, in a comment.
 HEADER_TOKENS: Final = "x-hfmodel-tokens"
 
 # Read by the router or by the one who fetches; a process that serves a model gets none of them.

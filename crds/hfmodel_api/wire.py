@@ -24,6 +24,9 @@ PATH_V1_MODELS = "/v1/models"
 PATH_V1_COMPLETIONS = "/v1/completions"
 PATH_V1_CHAT = "/v1/chat/completions"
 
+# The beginning of the comment that ends a stream whose request had the header HEADER_TOKENS; two numbers follow.
+TOKENS_COMMENT = b": tokens "
+
 # A retirement that nobody follows up ends by itself, so that a dead operator strands nobody.
 RETIREMENT_SECONDS = 60.0
 

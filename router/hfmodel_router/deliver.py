@@ -47,10 +47,17 @@ async def _events(exchange: Exchange, answer: Answer) -> None:
     whole = sse.WholeEvents()
     chunk = answer.first
     while not answer.complete:
-        if events := whole.feed(chunk):
+        if events := _without_tokens(exchange, whole.feed(chunk)):
             await exchange.write(events, more=True)
         chunk = await answer.read()
-    await exchange.write(whole.feed(chunk) + whole.rest(), more=False)
+    await exchange.write(_without_tokens(exchange, whole.feed(chunk)) + whole.rest(), more=False)
+
+
+def _without_tokens(exchange: Exchange, events: bytes) -> bytes:
+    """What the client gets of `events`; the pod's account of its tokens is for the log."""
+    events, tokens = sse.split_tokens(events)
+    exchange.tokens = tokens or exchange.tokens
+    return events
 
 
 async def _error_events(exchange: Exchange, answer: Answer) -> None:

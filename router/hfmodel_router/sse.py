@@ -3,6 +3,7 @@
 import json
 from typing import Any
 
+from hfmodel_api.wire import TOKENS_COMMENT
 from hfmodel_router.cors import Headers
 
 CONTENT_TYPE = b"text/event-stream"
@@ -11,6 +12,7 @@ HEADERS: Headers = [
     (b"cache-control", b"no-cache"),
     (b"x-accel-buffering", b"no"),
 ]
+_TOKENS_LINE = b"\n" + TOKENS_COMMENT
 _MAX_PARTIAL = 1024 * 1024  # bytes of one event that are kept back; a longer one goes out in parts
 
 
@@ -22,6 +24,19 @@ def comment(text: str) -> bytes:
 def error_events(body: Any) -> bytes:
     """The JSON body of an error as the last events of a stream; its shape is that of the call's other errors."""
     return f"data: {json.dumps(body)}\n\ndata: [DONE]\n\n".encode()
+
+
+def split_tokens(events: bytes) -> tuple[bytes, bytes]:
+    """Whole events without the comment of a pod that tells its tokens, and what that says; nothing if it is not there.
+
+    JSON has no line ends inside, so no text of a model can look like it.
+    """
+    lines = b"\n" + events
+    at = lines.rfind(_TOKENS_LINE)
+    if at < 0:
+        return events, b""
+    said, _, after = lines[at + len(_TOKENS_LINE) :].partition(b"\n\n")
+    return lines[1 : at + 1] + after, said
 
 
 class WholeEvents:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pydantic import ValidationError
 
 from hfmodel_api.errors import InvalidRequest
-from hfmodel_api.names import HEADER_HOLD_TIMEOUT, HEADER_REQUEST_ID
+from hfmodel_api.names import HEADER_HOLD_TIMEOUT, HEADER_REQUEST_ID, HEADER_TOKENS
 from hfmodel_api.requests import parse_request
 from hfmodel_router import catalogue
 from hfmodel_router.calls import Addressed, Call, CallKind
@@ -16,6 +16,7 @@ from hfmodel_router.exchange import Exchange
 from hfmodel_router.fleet import ModelState
 
 _REQUEST_ID = HEADER_REQUEST_ID.encode()
+_TOKENS = HEADER_TOKENS.encode()
 
 
 @dataclass(slots=True, kw_only=True)
@@ -83,6 +84,7 @@ def _upstream_headers(exchange: Exchange) -> Headers:
         (b"content-type", _one_line(given.get(b"content-type"), b"application/json")),
         (b"accept", _one_line(given.get(b"accept"), b"*/*")),
         (_REQUEST_ID, exchange.request_id.encode()),
+        (_TOKENS, b"1"),
     ]
 
 

@@ -7,6 +7,8 @@ from contextlib import aclosing
 from starlette.requests import Request
 
 from hfmodel_api.errors import RequestError
+from hfmodel_api.names import HEADER_TOKENS
+from hfmodel_api.wire import TOKENS_COMMENT
 from hfmodel_runtime.server.exchange import exchange_of
 from hfmodel_runtime.server.model import ServedModel
 from hfmodel_runtime.server.sse import EventStream, event
@@ -30,3 +32,6 @@ async def _guarded(first: bytes, rest: AsyncGenerator[bytes], request: Request) 
             fields = {"request_id": exchange_of(request).request_id}
             logger.warning("a stream failed after it had begun: %s", error, extra={"fields": fields})
             yield event(error.body(request.url.path))
+        if HEADER_TOKENS in request.headers:
+            exchange = exchange_of(request)
+            yield b"%b%d %d\n\n" % (TOKENS_COMMENT, exchange.prompt_tokens, exchange.answer_tokens)

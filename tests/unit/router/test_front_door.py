@@ -9,7 +9,7 @@ import pytest
 from support.fake_fleet import FakeFleet
 from support.polling import until
 from support.running_router import RunningRouter, running_router
-from support.scripted_runtime import respond, scripted_runtime
+from support.scripted_runtime import END, EVENTS_HEAD, Received, chunk, respond, scripted_runtime
 
 GENERATE = "/models/smollm2/generate"
 BODY = {"text": "a secret question"}
@@ -185,6 +185,30 @@ async def test_the_log_has_one_line_per_request_and_nothing_secret(
     everything = " ".join(str(vars(each)) for each in caplog.records)
     assert "k3y" not in everything
     assert "secret" not in everything
+
+
+@pytest.mark.parametrize("apart", [False, True], ids=["with the last event", "behind it"])
+async def test_the_log_has_the_tokens_of_a_stream(
+    fleet: FakeFleet, router: RunningRouter, caplog: pytest.LogCaptureFixture, apart: bool
+) -> None:
+    caplog.set_level(logging.INFO)
+    last, tokens = b"data: [DONE]\n\n", b": tokens 12 3\n\n"
+
+    async def events(request: Received) -> None:
+        assert "x-hfmodel-tokens" in request.headers
+        await request.write(EVENTS_HEAD)
+        for part in (last, tokens) if apart else (last + tokens,):
+            await request.write(chunk(part))
+            await asyncio.sleep(0.01)
+        await request.write(END)
+
+    async with scripted_runtime(events) as pod:
+        fleet.serve("smollm2", pod.url)
+        async with router.http.post(GENERATE, json={**BODY, "stream": True}) as response:
+            assert await response.read() == last
+        await until(lambda: any(record.name == "hfmodel_router.request" for record in caplog.records))
+    [record] = [record for record in caplog.records if record.name == "hfmodel_router.request"]
+    assert (vars(record)["prompt_tokens"], vars(record)["answer_tokens"]) == ("12", "3")
 
 
 async def test_metrics_count_requests_by_model_call_and_status(fleet: FakeFleet, router: RunningRouter) -> None:

@@ -11,9 +11,29 @@ from hypothesis import strategies as st
 from hfmodel_router.fleet import Endpoint
 from hfmodel_router.logs import JsonFormatter, KeyValueFormatter
 from hfmodel_router.pick import least_busy
-from hfmodel_router.sse import WholeEvents, comment
+from hfmodel_router.sse import WholeEvents, comment, split_tokens
 
 PODS = tuple(Endpoint(name, f"http://{name}") for name in "abc")
+
+
+EVENT = b'data: {"text": ": tokens 7 7"}\n\n'
+
+
+@pytest.mark.parametrize(
+    ("events", "passed_on", "tokens"),
+    [
+        (EVENT, EVENT, b""),
+        (EVENT + b": tokens 12 3\n\n", EVENT, b"12 3"),
+        (b": tokens 12 3\n\n", b"", b"12 3"),
+        (b"", b"", b""),
+        (b": ping\n\n", b": ping\n\n", b""),
+    ],
+    ids=["none", "behind an event", "alone", "nothing", "another comment"],
+)
+def test_a_pods_account_of_its_tokens_is_taken_out_of_its_events(
+    events: bytes, passed_on: bytes, tokens: bytes
+) -> None:
+    assert split_tokens(events) == (passed_on, tokens)
 
 
 def test_the_least_busy_pod_is_picked() -> None:

@@ -193,6 +193,17 @@ async def test_a_whole_answer_says_how_many_tokens_it_took(
     assert (prompt, answer) == (len(engine.requests[0].prompt), 3)
 
 
+@pytest.mark.parametrize("path", [path for path in CALLS if path != "/tokenize"])
+async def test_a_stream_ends_with_its_tokens_for_who_asks_for_them(
+    client: httpx.AsyncClient, engine: FakeEngine, path: str
+) -> None:
+    engine.script = lambda _: ["one", "two"]
+    body = {**CALLS[path], "stream": True}
+    told = (await client.post(path, json=body, headers={HEADER_TOKENS: "1"})).text
+    assert told.endswith(f"data: [DONE]\n\n: tokens {len(engine.requests[0].prompt)} 3\n\n")
+    assert (await client.post(path, json=body)).text.endswith("data: [DONE]\n\n")
+
+
 async def test_what_has_no_tokens_and_a_stream_that_begins_do_not_say_how_many(
     client: httpx.AsyncClient, engine: FakeEngine
 ) -> None:
