@@ -31,6 +31,7 @@ from hfmodel_runtime.fetch.sizes import tree_bytes
 logger = logging.getLogger(__name__)
 
 MARKER = ".hfmodel.json"
+PARTIAL = ".partial"  # after the name of a file that is still arriving
 TRASH = ".trash"
 _FORMAT = 1
 _DIGEST_LENGTH = 16
@@ -118,17 +119,35 @@ def publish(entry: Entry, directory: Path, *, origin: Mapping[str, str | None]) 
     `origin` goes into the marker, for people. Whoever publishes the same entry at the same moment wins or loses without
     harm: both have the same bytes.
     """
-    files = {str(path.relative_to(directory)): path for path in sorted(_files(directory)) if path.name != MARKER}
+    files = {str(path.relative_to(directory)): path for path in sorted(_files(directory)) if _is_model_file(path)}
     sizes = {name: path.stat().st_size for name, path in files.items()}
     _make_readable(directory)
-    marker = directory / MARKER
-    marker.write_text(json.dumps({"format": _FORMAT, **origin, "files": sizes}, indent=1) + "\n", encoding="utf-8")
+    marker = _mark(directory, {"format": _FORMAT, **origin, "files": sizes})
     for path in (*files.values(), marker, *_directories(directory)):
         fsync(path)
     entry.target.parent.mkdir(parents=True, exist_ok=True)
     _rename_into_place(directory, entry)
     fsync(entry.target.parent)
     return sum(sizes.values())
+
+
+def _is_model_file(path: Path) -> bool:
+    # What still arrives is another writer's, who is late: it has the rest under its name already.
+    return path.name != MARKER and not path.name.endswith(PARTIAL)
+
+
+def _mark(directory: Path, content: Mapping[str, object]) -> Path:
+    """Write the marker beside `directory` and rename it into it.
+
+    Where locks do not work, another publisher may rename the directory away at any moment: the marker that goes with it
+    is whole, and one that comes too late finds no directory.
+    """
+    new = directory.with_name(f"{directory.name}.{uuid.uuid4().hex[:8]}{MARKER}")
+    try:
+        new.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
+        return new.replace(directory / MARKER)
+    finally:
+        new.unlink(missing_ok=True)
 
 
 def _rename_into_place(directory: Path, entry: Entry) -> None:

@@ -8,7 +8,8 @@ from pathlib import Path
 import httpx2
 from huggingface_hub.errors import HfHubHTTPError
 
-from hfmodel_runtime.fetch.download import PARTIAL, Opener
+from hfmodel_runtime.fetch.cache import PARTIAL
+from hfmodel_runtime.fetch.download import Opener
 from hfmodel_runtime.fetch.gguf_header import gguf_elements
 from hfmodel_runtime.fetch.selection import Selection, WeightFormat, total_bytes
 from hfmodel_runtime.fetch.sizes import FLOAT32_BYTES

@@ -22,7 +22,7 @@ import httpx2
 from huggingface_hub.errors import HfHubHTTPError
 
 from hfmodel_api.status import Reason
-from hfmodel_runtime.fetch.cache import fsync
+from hfmodel_runtime.fetch.cache import MARKER, PARTIAL, fsync
 from hfmodel_runtime.fetch.errors import FetchFailure
 from hfmodel_runtime.fetch.hub_errors import is_transient
 from hfmodel_runtime.fetch.meter import REPORT_SECONDS, Meter
@@ -32,7 +32,6 @@ from hfmodel_runtime.fetch.selection import SourceFile
 
 logger = logging.getLogger(__name__)
 
-PARTIAL = ".partial"
 _WORKERS = 4
 _HASH_CHUNK = 1 << 20
 _JOIN_SECONDS = 1.0
@@ -220,8 +219,11 @@ def missing_bytes(directory: Path, files: Sequence[SourceFile]) -> int:
 
 
 def remove_others(directory: Path, files: Sequence[SourceFile]) -> None:
-    """Delete everything in `directory` that is not one of `files`: leftovers of an earlier choice."""
-    wanted = {directory / file.path for file in files}
+    """Delete everything in `directory` that is not one of `files`: leftovers of an earlier choice.
+
+    Not the marker: it is there when another writer publishes the directory just now (a volume without locks).
+    """
+    wanted = {directory / file.path for file in files} | {directory / MARKER}
     for path in [path for path in directory.rglob("*") if path.is_file() and path not in wanted]:
         path.unlink(missing_ok=True)
 

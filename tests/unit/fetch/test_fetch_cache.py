@@ -96,6 +96,32 @@ def test_many_publishers_at_once_end_with_one_whole_directory(entry: Entry) -> N
     assert published_bytes(entry.target) == SIZE
 
 
+def test_publishers_of_one_directory_end_with_it_whole_or_find_it_gone(entry: Entry) -> None:
+    # Locks that do not work: both finished the same download.
+    directory, start = staged(entry), threading.Barrier(8)
+
+    def outcome() -> int | None:
+        start.wait()
+        try:
+            return publish(entry, directory, origin={})
+        except FileNotFoundError:
+            return published_bytes(entry.target)
+
+    with ThreadPoolExecutor(8) as threads:
+        sizes = [future.result() for future in [threads.submit(outcome) for _ in range(8)]]
+    assert sizes == [SIZE] * 8
+    assert {path.name for path in entry.target.iterdir()} == {*FILES, MARKER}
+
+
+def test_what_a_late_writer_still_receives_is_no_part_of_what_is_published(entry: Entry) -> None:
+    directory = staged(entry)
+    late = directory / "model.safetensors.partial"
+    late.write_bytes(b"a begin")
+    assert publish(entry, directory, origin={}) == SIZE
+    (entry.target / late.name).write_bytes(b"a beginning, and more")
+    assert published_bytes(entry.target) == SIZE
+
+
 @pytest.mark.parametrize(
     ("one", "other"),
     [

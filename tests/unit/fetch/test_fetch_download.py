@@ -10,6 +10,7 @@ from pathlib import Path
 import httpx2
 import pytest
 
+from hfmodel_runtime.fetch.cache import MARKER
 from hfmodel_runtime.fetch.download import Download, missing_bytes, remove_others
 from hfmodel_runtime.fetch.meter import Meter
 from hfmodel_runtime.fetch.request import Retry
@@ -156,3 +157,10 @@ def test_leftovers_are_removed(tmp_path: Path) -> None:
         (tmp_path / name).write_bytes(b"1")
     remove_others(tmp_path, [FILE])
     assert [path.name for path in tmp_path.iterdir()] == ["weights"]
+
+
+def test_the_marker_of_a_writer_who_publishes_is_no_leftover(tmp_path: Path) -> None:
+    for name in ("weights", MARKER):
+        (tmp_path / name).write_bytes(b"1")
+    remove_others(tmp_path, [FILE])
+    assert {path.name for path in tmp_path.iterdir()} == {"weights", MARKER}
