@@ -38,8 +38,8 @@ logger = logging.getLogger(__name__)
 
 HOST: Final = "127.0.0.1"
 BACKLOG: Final = 2048
-# What every runtime imports later: the server, and what torch imports (sympy) when a model is built.
-_LATER: Final = ("hfmodel_runtime.server.serve", "torch.fx.experimental.symbolic_shapes")
+# What every runtime imports later.
+_LATER: Final = "hfmodel_runtime.server.serve"
 # Read by libraries at import, hence set before it.
 _ENVIRONMENT: Final = {
     "HF_HUB_OFFLINE": "1",
@@ -202,10 +202,17 @@ def preload_runtime() -> None:
     from hfmodel_runtime.engine.imports import import_engine
 
     import_engine()
-    for module in _LATER:
-        importlib.import_module(module)
+    importlib.import_module(_LATER)
+    _prepare_loading()
     gc.collect()
     gc.freeze()
+
+
+def _prepare_loading() -> None:
+    """What transformers makes ready once, for any model: hundreds of patterns for the names of weights."""
+    from transformers.conversion_mapping import get_checkpoint_conversion_mapping
+
+    get_checkpoint_conversion_mapping("llama")
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -2,11 +2,12 @@
 
 from typing import Any
 
-from transformers import AutoModelForCausalLM, AutoModelForSeq2SeqLM
 from transformers.models.auto.configuration_auto import CONFIG_MAPPING_NAMES
 from transformers.models.auto.modeling_auto import (
     MODEL_FOR_CAUSAL_LM_MAPPING_NAMES,
     MODEL_FOR_SEQ_TO_SEQ_CAUSAL_LM_MAPPING_NAMES,
+    AutoModelForCausalLM,
+    AutoModelForSeq2SeqLM,
 )
 
 from hfmodel_api.status import Reason

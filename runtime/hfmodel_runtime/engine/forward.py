@@ -7,7 +7,7 @@ from typing import Any, cast
 
 import torch
 from torch.nn.functional import pad
-from transformers import DynamicCache
+from transformers.cache_utils import DynamicCache
 
 from hfmodel_runtime.engine import kv
 from hfmodel_runtime.engine.prefixes import Beginning

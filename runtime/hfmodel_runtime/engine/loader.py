@@ -7,8 +7,9 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from transformers import AutoConfig, AutoTokenizer, PreTrainedTokenizerFast
-from transformers.models.auto.tokenization_auto import get_tokenizer_config, tokenizer_class_from_name
+from transformers.models.auto.configuration_auto import AutoConfig
+from transformers.models.auto.tokenization_auto import AutoTokenizer, get_tokenizer_config, tokenizer_class_from_name
+from transformers.tokenization_utils_tokenizers import PreTrainedTokenizerFast
 
 from hfmodel_api.status import Reason
 from hfmodel_api.wire import Stage

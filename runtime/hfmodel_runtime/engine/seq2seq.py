@@ -9,7 +9,7 @@ from typing import Any, cast
 
 import torch
 from torch.nn.functional import pad
-from transformers import DynamicCache, EncoderDecoderCache
+from transformers.cache_utils import DynamicCache, EncoderDecoderCache
 from transformers.modeling_outputs import BaseModelOutput
 
 from hfmodel_runtime.engine import kv

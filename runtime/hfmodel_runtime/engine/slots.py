@@ -9,8 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-from transformers import DynamicCache
-from transformers.cache_utils import DynamicLayer
+from transformers.cache_utils import DynamicCache, DynamicLayer
 
 _ROWS = 4  # slots are made in multiples of it
 _COLUMNS = 16  # to grow into, and an eighth of what there is

@@ -13,8 +13,8 @@ from hfmodel_api.status import Reason
 from hfmodel_runtime.engine.architecture import architecture_name, auto_class
 from hfmodel_runtime.engine.directory import WeightFiles
 from hfmodel_runtime.engine.failures import LoadFailure
-from hfmodel_runtime.engine.imports import without_dynamo
 from hfmodel_runtime.engine.quantization import Quantization
+from hfmodel_runtime.engine.stand_ins import stand_ins, whole_torch
 
 logger = logging.getLogger(__name__)
 
@@ -37,8 +37,11 @@ def load_model(
     """
     name = architecture_name(config.to_dict())
     transformers_logging.disable_progress_bar()
-    with _explained(name, device), without_dynamo(), _without_values():
-        model, found = auto_class(config).from_pretrained(
+    if trust_remote_code or device.type != "cpu":
+        whole_torch()  # nobody knows what that code needs, and spreading a model over GPUs computes without memory
+
+    def load() -> tuple[Any, dict[str, Any]]:
+        loaded: tuple[Any, dict[str, Any]] = auto_class(config).from_pretrained(
             files.paths[0].parent,
             config=config,
             dtype=dtype,
@@ -49,6 +52,15 @@ def load_model(
             ignore_mismatched_sizes=True,  # reported below, by name
             output_loading_info=True,
         )
+        return loaded
+
+    with _explained(name, device), stand_ins(), _without_values():
+        try:
+            model, found = load()
+        except NotImplementedError:
+            # A model is built without memory first, and some operators know how only once torch is whole.
+            whole_torch()
+            model, found = load()
     _check_complete(name, found)
     if quantization is not None and quantization.unpacked:
         # transformers makes bfloat16 of them, whatever dtype the others have.

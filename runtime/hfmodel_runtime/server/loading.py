@@ -1,11 +1,13 @@
 """Loading the engine, and what it means when that fails."""
 
+import gc
 import logging
 from collections.abc import Callable
 
 from hfmodel_api.status import Reason
 from hfmodel_api.wire import Failure, Stage
 from hfmodel_runtime.engine.protocol import Engine, LoadOptions
+from hfmodel_runtime.garbage import uncollected
 from hfmodel_runtime.settings import ServeSettings
 
 logger = logging.getLogger(__name__)
@@ -14,14 +16,20 @@ LoadEngine = Callable[[LoadOptions], Engine]
 
 
 def load_engine(options: LoadOptions) -> Engine:
-    """The engine for `options`. Imports torch: seconds, so not before the port is open, and not on the event loop."""
+    """The engine for `options`, for the life of this process.
+
+    Imports torch: seconds, so not before the port is open, and not on the event loop.
+    """
     from hfmodel_runtime.engine.imports import import_engine
 
-    import_engine()
-    from hfmodel_runtime.engine.loader import load_engine as load
+    with uncollected():
+        import_engine()
+        from hfmodel_runtime.engine.loader import load_engine as load
 
-    options.reached(Stage.IMPORTS)
-    return load(options)
+        options.reached(Stage.IMPORTS)
+        engine = load(options)
+    gc.freeze()  # what is there now stays: to look through all of it would hold up a step
+    return engine
 
 
 def load_options(settings: ServeSettings) -> LoadOptions:
