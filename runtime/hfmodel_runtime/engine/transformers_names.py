@@ -16,6 +16,8 @@ from typing import Any, Final
 
 _LISTS: Final = "transformers.utils.import_utils"  # what reads the sources, and the class of modules that know the list
 
+_TOKENIZER: Final = "Tokenizer"
+
 _Names = dict[frozenset[str], dict[str, set[str]]]  # by the packages that they need, and by module
 
 
@@ -68,10 +70,6 @@ def _is_models(path: str | Path) -> bool:
     return Path(path).parts[-2:] == ("transformers", "models") or Path(path).parts[-3:-1] == ("transformers", "models")
 
 
-def _is_special(name: str) -> bool:
-    return name.startswith("__") and name != "__all__"
-
-
 def _completing(lazy: Any) -> Any:
     """The class of transformers' modules, which reads what was not read when somebody needs it."""
 
@@ -85,14 +83,10 @@ def _completing(lazy: Any) -> Any:
                 del self.__all__  # so that `import *` asks for it
 
         def __getattr__(self, name: str) -> Any:
-            try:
+            if self._not_read is None or self._knows(name):
                 return super().__getattr__(name)
-            except AttributeError:
-                if self._not_read is None or _is_special(name):
-                    raise
-            own = f"{self.__name__}.{name}"
-            if name != "__all__" and find_spec(own) is not None:  # a module, of which it needs no list
-                return importlib.import_module(own)
+            if name != "__all__" and (found := _found_by_name(self.__name__, name)) is not None:
+                return found
             self._read()
             return getattr(self, name)
 
@@ -100,12 +94,33 @@ def _completing(lazy: Any) -> Any:
             self._read()
             return list(super().__dir__())
 
+        def _knows(self, name: str) -> bool:
+            # Not by asking: what it does not know it looks for in roundabout ways, some of which would not end.
+            special = name.startswith("__") and name != "__all__"
+            known = (self._objects, self._class_to_module, self._object_missing_backend, self._modules)
+            return special or any(name in names for names in known)
+
         def _read(self) -> None:
             not_read, self._not_read = self._not_read, None
             if not_read is not None:
                 _complete(self, not_read, lazy)
 
     return Completing
+
+
+def _found_by_name(package: str, name: str) -> Any:
+    """A module of that name; or a tokenizer, which loading one asks for, where such classes are; None: neither."""
+    if find_spec(f"{package}.{name}") is not None:
+        return importlib.import_module(f"{package}.{name}")
+    model = name.removesuffix(_TOKENIZER).lower()
+    where = f"transformers.models.{model}.tokenization_{model}"
+    if not name.endswith(_TOKENIZER) or not model.isidentifier() or not (_models() / model).is_dir():
+        return None
+    return getattr(importlib.import_module(where), name, None) if find_spec(where) is not None else None
+
+
+def _models() -> Path:
+    return Path(sys.modules["transformers"].__path__[0]) / "models"
 
 
 def _complete(module: Any, not_read: _NotRead, lazy: Any) -> None:

@@ -10,10 +10,13 @@ import pytest
 
 from support.tiny_models import ARCHITECTURES
 
-_LOAD = """
+_WATCH = """
 import sys
 read = set()
 sys.addaudithook(lambda event, about: read.add(str(about[0])) if event == "open" else None)
+"""
+_LOAD = """
+import sys
 from hfmodel_runtime.server.loading import load_engine
 from hfmodel_runtime.engine.protocol import LoadOptions
 for path in sys.argv[1:]:
@@ -42,26 +45,33 @@ def test_loading_needs_no_compiler_whatever_the_architecture(tiny_model: Callabl
 
 def test_loading_reads_no_sources_of_other_models(tiny_model: Callable[[str], Path]) -> None:
     # Of the one that is loaded, the folder's own list is made.
-    assert int(run(_LOAD + _SOURCES_READ, str(tiny_model("llama")))) < 20
+    assert int(run(_WATCH + _LOAD + _SOURCES_READ, str(tiny_model("llama")))) < 20
+
+
+def test_a_tokenizer_is_found_without_reading_sources_of_other_models() -> None:
+    ask = "import transformers; assert transformers.CodeGenTokenizer.__module__.endswith('tokenization_codegen')"
+    assert int(run(_WATCH + _IMPORT + ask + _SOURCES_READ)) < 20
+
+
+_USES = {
+    "the module": "import torch._dynamo; torch._dynamo.reset()",
+    "a module in it": "import torch._dynamo.config; print(torch._dynamo.config.cache_size_limit > 0)",
+    "a name of one": "from torch._dynamo.utils import counters as c; import torch as t; print(t._dynamo.utils.counters is c)",
+    "compiling": "import torch; print(torch.compile(lambda x: x + 1, backend='eager')(torch.ones(1)).item() == 2)",
+    "exporting": "import torch; torch.export.export(torch.nn.Linear(1, 1), (torch.ones(1),))",
+    "a name of export": "from torch.export import Dim; Dim('n'); import torch._dynamo",
+}
 
 
 @pytest.mark.parametrize(
-    "use",
-    [
-        "import torch._dynamo; torch._dynamo.reset()",
-        "import torch._dynamo.config; print(torch._dynamo.config.cache_size_limit > 0)",
-        "from torch._dynamo.utils import counters; import torch._dynamo.utils as u; print(u.counters is counters)",
-        "import torch; print(torch.compile(lambda x: x + 1, backend='eager')(torch.ones(1)).item() == 2)",
-        "import torch; torch.export.export(torch.nn.Linear(1, 1), (torch.ones(1),))",
-        "from torch.export import Dim; Dim('n'); import torch._dynamo",
-    ],
-    ids=["the module", "a module in it", "a name of one", "compiling", "exporting", "a name of export"],
+    ("when", "use"),
+    [*(("after", use) for use in _USES), ("while", "a module in it"), ("while", "a name of one")],
 )
-@pytest.mark.parametrize("when", ["while", "after"])
-def test_who_wants_the_compiler_gets_it(use: str, when: str) -> None:
+def test_who_wants_the_compiler_gets_it(when: str, use: str) -> None:
     # With the compiler comes what torch needs to compile, and was left out.
     check = "import sys; print(*(type(sys.modules[f'torch.{m}']).__name__ for m in ('_dynamo', '_meta_registrations')))"
-    inside = f"with stand_ins():\n    {use}\n    {check}" if when == "while" else f"{use}\n{check}"
+    code = _USES[use]
+    inside = f"with stand_ins():\n    {code}\n    {check}" if when == "while" else f"{code}\n{check}"
     told = run(f"{_IMPORT}from hfmodel_runtime.engine.stand_ins import stand_ins\n{inside}")
     assert told.splitlines()[-1] == "module module"
     assert "False" not in told
@@ -76,15 +86,31 @@ def test_operators_that_are_missing_come_with_the_whole_of_torch() -> None:
     code = """
 import torch
 from hfmodel_runtime.engine.stand_ins import whole_torch
-def tried():
-    try:
-        return torch.ops.aten.unique_dim(torch.ones(2, device="meta"), 0)
-    except NotImplementedError:
-        return torch.linalg.lu_factor(torch.ones(2, 2, device="meta"))[0].shape == (2, 2)
-whole_torch()
-print(tried(), torch.empty(2, 3, device="meta").view(torch.int32).shape == (2, 3))
+def embedded():
+    return torch.nn.functional.embedding(*(torch.ones(2, 2, device="meta", dtype=d) for d in (torch.long, torch.float)))
+try:
+    embedded()
+except NotImplementedError:
+    whole_torch()
+    print(tuple(embedded().shape))
 """
-    assert "False" not in run(_IMPORT + code)
+    assert run(_IMPORT + code) == "(2, 2, 2)"
+
+
+def test_a_model_that_needs_missing_operators_to_be_built_is_built(tiny_model: Callable[[str], Path]) -> None:
+    code = """
+import torch
+from transformers.models.llama import modeling_llama
+plain = modeling_llama.LlamaModel.__init__
+def init(self, config):
+    plain(self, config)
+    self.embed_tokens(torch.ones(1, 2, dtype=torch.long, device=self.embed_tokens.weight.device))
+modeling_llama.LlamaModel.__init__ = init
+"""
+    told = run(
+        _IMPORT + code + _LOAD + "print('built', 'torch._meta_registrations' in sys.modules)", str(tiny_model("llama"))
+    )
+    assert told == "built True"
 
 
 _ASKED = {
@@ -92,6 +118,7 @@ _ASKED = {
     "for a star": "sorted(transformers.__all__)",
     "a class": "transformers.BertModel",
     "a mapping": "transformers.AutoModelForCausalLM._model_mapping[transformers.Qwen2Config]",
+    "an alias": "(transformers.CodeGenTokenizer, transformers.FNetTokenizerFast)",
     "from models": "__import__('transformers.models', fromlist=['gptj']).gptj.GPTJConfig",
 }
 
