@@ -9,6 +9,8 @@ from typing import Any
 
 _STANDARD = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName", "color_message"}
 _PLAIN = re.compile(r'[^\s"=]+')
+_NUMBERS = (int, float)
+_to_json = json.JSONEncoder(default=str, ensure_ascii=False).encode
 
 
 def _fields(record: logging.LogRecord) -> dict[str, Any]:
@@ -42,10 +44,12 @@ class JsonFormatter(logging.Formatter):
         }
         if record.exc_info:
             line["exception"] = self.formatException(record.exc_info)
-        return json.dumps(line, default=str, ensure_ascii=False)
+        return _to_json(line)
 
 
 def _value(value: Any) -> str:
+    if type(value) in _NUMBERS:
+        return str(value)
     text = str(value)
     return text if _PLAIN.fullmatch(text) else json.dumps(text)
 
@@ -54,5 +58,8 @@ def configure_logging(*, level: str, as_json: bool) -> None:
     """Send this process's log to stderr."""
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(JsonFormatter() if as_json else KeyValueFormatter())
+    # What no formatter here shows: finding it out takes as long as all the rest of a line.
+    logging.logThreads = logging.logProcesses = logging.logMultiprocessing = False
+    logging._srcfile = None  # documented as the way to look for no caller
     logging.basicConfig(level=level.upper(), handlers=[handler], force=True)
     logging.getLogger("uvicorn.error").setLevel(logging.WARNING)

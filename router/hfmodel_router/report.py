@@ -47,4 +47,4 @@ def report(exchange: Exchange, metrics: Metrics) -> None:
         "cut": exchange.aborted,
     }
     fields.update({name: value for name, value in optional.items() if value})
-    logger.log(level, "request", extra=fields)
+    logger.log(level, "request", extra={"fields": fields})

@@ -169,7 +169,7 @@ async def test_the_log_has_one_line_per_request_and_nothing_secret(
             await response.read()
         await until(lambda: any(record.name == "hfmodel_router.request" for record in caplog.records))
     [record] = [record for record in caplog.records if record.name == "hfmodel_router.request"]
-    fields = vars(record)
+    fields = vars(record)["fields"]
     assert {
         name: fields[name]
         for name in ("request_id", "method", "path", "status", "model", "prompt_tokens", "answer_tokens")
@@ -208,7 +208,8 @@ async def test_the_log_has_the_tokens_of_a_stream(
             assert await response.read() == last
         await until(lambda: any(record.name == "hfmodel_router.request" for record in caplog.records))
     [record] = [record for record in caplog.records if record.name == "hfmodel_router.request"]
-    assert (vars(record)["prompt_tokens"], vars(record)["answer_tokens"]) == ("12", "3")
+    fields = vars(record)["fields"]
+    assert (fields["prompt_tokens"], fields["answer_tokens"]) == ("12", "3")
 
 
 async def test_metrics_count_requests_by_model_call_and_status(fleet: FakeFleet, router: RunningRouter) -> None:
