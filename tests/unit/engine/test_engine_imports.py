@@ -56,7 +56,7 @@ def test_a_tokenizer_is_found_without_reading_sources_of_other_models() -> None:
 _USES = {
     "the module": "import torch._dynamo; torch._dynamo.reset()",
     "a module in it": "import torch._dynamo.config; print(torch._dynamo.config.cache_size_limit > 0)",
-    "a name of one": "from torch._dynamo.utils import counters as c; import torch as t; print(t._dynamo.utils.counters is c)",
+    "a name of one": "from torch._dynamo import utils; import torch; print(torch._dynamo.utils is utils)",
     "compiling": "import torch; print(torch.compile(lambda x: x + 1, backend='eager')(torch.ones(1)).item() == 2)",
     "exporting": "import torch; torch.export.export(torch.nn.Linear(1, 1), (torch.ones(1),))",
     "a name of export": "from torch.export import Dim; Dim('n'); import torch._dynamo",
