@@ -48,7 +48,7 @@ demo: $(DEMO_MODEL) ## Serve a real language model here and talk to it (ONCE=1: 
 .PHONY: test
 test: $(DEMO_MODEL) ## Run every test that can run here (those on a real API server after make cluster-build)
 	@$(BIN)/python -m pytest tests/unit -n 2 $(PYTEST_ARGS)
-	@$(BIN)/python -m pytest tests/integration -n 2 --dist loadgroup $(PYTEST_ARGS)
+	@$(BIN)/python -m pytest tests/integration -n 2 --dist loadfile $(PYTEST_ARGS)
 
 .PHONY: test-unit
 test-unit: $(VENV)/.ready ## Run the fast tests only

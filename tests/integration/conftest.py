@@ -1,4 +1,4 @@
-"""What integration tests share: which of them may run at once, and a real `hfmodel up` that serves SmolLM2."""
+"""A real `hfmodel up` that serves SmolLM2, shared by the tests that only ask it things."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -6,15 +6,6 @@ from pathlib import Path
 import pytest
 
 from support.hfmodel_up import hfmodel_up, write_manifest
-
-# These look at what a node changes on the whole machine.
-_ALONE = "test_cluster_node"
-
-
-def pytest_itemcollected(item: pytest.Item) -> None:
-    """With `-n`, a file's tests stay together, because they share servers; those about nodes do with one another."""
-    name = item.path.stem
-    item.add_marker(pytest.mark.xdist_group(_ALONE if name.startswith(_ALONE) else name))
 
 
 @pytest.fixture(scope="session")

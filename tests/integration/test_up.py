@@ -221,7 +221,8 @@ def test_only_the_fetch_has_the_token_and_the_parent_of_runtimes_has_one_thread(
     write_manifest(catalog, "tiny", path=tiny)
     running = start()
     assert complete(running.url, "tiny").status_code == 200
-    holders = with_marker("HF_TOKEN=hf_integration_test")
+    # Of this test: others may run at the same time.
+    holders = with_marker("HF_TOKEN=hf_integration_test") & with_marker(marker_of(running))
     (pid,) = runtimes(running)
     # What makes its forks safe.
     assert len(list(Path(f"/proc/{parent_of(pid)}/task").iterdir())) == 1
