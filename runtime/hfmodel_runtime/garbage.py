@@ -1,7 +1,7 @@
 """Python's garbage collector during a start.
 
 It looks through all that there is again and again while there is more and more of it, and nearly all of that stays:
-without it, importing takes a tenth less, and loading a model half as long.
+without it, importing takes a tenth less, and loading a model some two fifths (docs/performance.md).
 """
 
 import gc
