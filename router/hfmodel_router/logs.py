@@ -58,7 +58,7 @@ def configure_logging(*, level: str, as_json: bool) -> None:
     """Send this process's log to stderr."""
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(JsonFormatter() if as_json else KeyValueFormatter())
-    # What no formatter here shows: finding it out takes as long as all the rest of a line.
+    # What no formatter here shows; a line is cheaper without.
     logging.logThreads = logging.logProcesses = logging.logMultiprocessing = False
     logging._srcfile = None  # documented as the way to look for no caller
     logging.basicConfig(level=level.upper(), handlers=[handler], force=True)
