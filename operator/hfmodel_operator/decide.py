@@ -20,10 +20,11 @@ time gives the same plan, and a plan that took effect is followed by an empty on
 from datetime import datetime
 
 from hfmodel_operator.backoff import fetch_block
-from hfmodel_operator.observed import Observed, ObservedModel, Settings
+from hfmodel_operator.demand import want_met_at
+from hfmodel_operator.observed import Observed, ObservedModel, ObservedPod, Settings
 from hfmodel_operator.phases import Decision
 from hfmodel_operator.plan import CreatePod, DeletePod, Plan, Prefetch, RetirePod
-from hfmodel_operator.pods import is_live
+from hfmodel_operator.pods import is_live, is_ready
 from hfmodel_operator.pool import Places, assign_places
 from hfmodel_operator.replicas import Sizing, size
 from hfmodel_operator.status import changed_status
@@ -49,7 +50,7 @@ def decide(observed: Observed, settings: Settings, now: datetime) -> Plan:
         rests={
             decision.model.model.id: due[decision.model.model.id]
             for decision in decisions
-            if decision.model.model.id not in statuses and _rests(decision)
+            if decision.model.model.id not in statuses and _rests(decision, settings)
         },
     )
 
@@ -90,11 +91,20 @@ def _due(decision: Decision, now: datetime, settings: Settings) -> datetime | No
     block = fetch_block(decision.model, now, settings)
     if block is not None and block.until is not None and not decision.model.cached:
         times.append(block.until)
+    if (met := want_met_at(decision.model, now, settings)) is not None:
+        times.append(met)
     return min((time for time in times if time > now), default=None)
 
 
-def _rests(decision: Decision) -> bool:
-    """Nothing happens to it or for it, and it neither has nor awaits a place in the pool."""
-    model = decision.model
-    acts = decision.creates or decision.prefetches or decision.refused is not None
-    return not (model.pods or model.fetching or acts)
+def _rests(decision: Decision, settings: Settings) -> bool:
+    """Nothing happens to it or for it, and it neither has nor awaits a place in a pool that has a limit."""
+    model, sizing = decision.model, decision.sizing
+    acts = decision.creates or decision.prefetches or decision.refused is not None or sizing.deletes or sizing.retires
+    if acts or model.fetching:
+        return False
+    return not model.pods or (settings.max_loaded_models is None and all(map(_serves, model.pods)))
+
+
+def _serves(pod: ObservedPod) -> bool:
+    """It has told what it does, and when; what it tells next is news."""
+    return is_ready(pod) and pod.activity is not None and pod.activity_at is not None

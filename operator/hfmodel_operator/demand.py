@@ -71,7 +71,15 @@ def _uses(model: ObservedModel, now: datetime, settings: Settings) -> Iterator[d
         if quiet is not None:
             yield quiet
     yield from filter(None, (model.last_active, model.status.last_active_time))
-    wanted = wanted_at(model, now, settings)
-    # Not at once: a pod that just agreed to go may have been seen ready a moment before.
-    if wanted is not None and wanted + settings.min_residency <= now and any(map(is_ready, model.pods)):
+    wanted, met_at = wanted_at(model, now, settings), want_met_at(model, now, settings)
+    if wanted is not None and met_at is not None and met_at <= now:
         yield wanted
+
+
+def want_met_at(model: ObservedModel, now: datetime, settings: Settings) -> datetime | None:
+    """When a ready pod counts as having met the last want; None where there is no want, or no such pod.
+
+    Not at once: a pod that just agreed to go may have been seen ready a moment before.
+    """
+    wanted = wanted_at(model, now, settings)
+    return wanted + settings.min_residency if wanted is not None and any(map(is_ready, model.pods)) else None

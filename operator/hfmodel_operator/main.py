@@ -1,7 +1,6 @@
 """`hfmodel-operator`: operate on a cluster, or explain a decision."""
 
 import argparse
-import asyncio
 import logging
 import os
 import sys
@@ -48,6 +47,8 @@ def _parser() -> argparse.ArgumentParser:
 
 def _run() -> int:
     # What talks to a cluster is imported where there may be one: explaining a decision needs none of it.
+    import uvloop
+
     from hfmodel_operator.cluster.run import run
     from hfmodel_operator.cluster.settings import settings_from_environment
 
@@ -60,7 +61,7 @@ def _run() -> int:
         # A line for every event of every object, or for every probe of the kubelet, helps nobody.
         for noisy in ("kopf.objects", "aiohttp.access"):
             logging.getLogger(noisy).setLevel(max(logging.WARNING, logging.getLevelName(level)))
-        asyncio.run(run(settings))
+        uvloop.run(run(settings))
     except HFModelError as error:
         print(f"hfmodel-operator: {error}", file=sys.stderr)
         return 1

@@ -63,6 +63,6 @@ class Plan:
     statuses: Mapping[str, HFModelStatus] = field(default_factory=dict)
     # When to look again even if nothing happens: the next time-out, back-off or idle deadline.
     look_again_at: datetime | None = None
-    # Models without pods for which nothing is to be done before that time (None: ever), as long as they are as they
+    # Models for which nothing is to be done before that time (None: ever), as long as they and their pods are as they
     # were observed. Leaving them out until then changes nothing for the others.
     rests: Mapping[str, datetime | None] = field(default_factory=dict)

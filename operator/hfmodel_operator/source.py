@@ -3,6 +3,7 @@
 import hashlib
 import json
 from dataclasses import asdict, dataclass
+from functools import lru_cache
 from typing import Final
 
 from pydantic import TypeAdapter, ValidationError
@@ -27,7 +28,7 @@ class Source:
     @property
     def key(self) -> str:
         """Short enough for a label."""
-        return hashlib.sha256(json.dumps(asdict(self), sort_keys=True).encode()).hexdigest()[:_KEY_LENGTH]
+        return _key(self)
 
     def arguments(self, *, cache_dir: str, mount: str = "") -> list[str]:
         """For `hfmodel-runtime fetch`. `mount`: where the volume of the path is, if it is on one."""
@@ -42,6 +43,11 @@ class Source:
         if self.trust_remote_code:
             arguments.append("--trust-remote-code")
         return ["--cache-dir", cache_dir, *arguments]
+
+
+@lru_cache(maxsize=4096)  # asked for in every look at a model that is awake
+def _key(source: Source) -> str:
+    return hashlib.sha256(json.dumps(asdict(source), sort_keys=True).encode()).hexdigest()[:_KEY_LENGTH]
 
 
 def source_of(model: HFModel) -> Source:

@@ -201,6 +201,7 @@ class World:
             created_at=pod.created_at,
             ready_at=pod.ready_at,
             activity=activity if serves and pod.answers else None,
+            activity_at=self.now if serves and pod.answers else None,
             failure=pod.failure,
             unschedulable=pod.unschedulable,
         )

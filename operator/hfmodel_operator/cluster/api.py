@@ -5,8 +5,9 @@ import os
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from typing import Any, Final
-from urllib.parse import urlencode
+from typing import Any, Final, NamedTuple
+from urllib.parse import urlencode, urlsplit
+from urllib.request import getproxies, proxy_bypass
 
 import aiohttp
 from kubernetes.aio import client, config
@@ -23,8 +24,7 @@ _MERGE_PATCH: Final = "application/merge-patch+json"
 _METADATA_ONLY: Final = "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1"
 
 
-@dataclass(frozen=True, slots=True)
-class Resource:
+class Resource(NamedTuple):
     """A kind of object, as its URLs name it."""
 
     group: str  # empty: the core
@@ -166,6 +166,12 @@ def in_cluster() -> bool:
     return "KUBECONFIG" not in os.environ and "KUBERNETES_SERVICE_HOST" in os.environ
 
 
+def _proxy_for(url: str) -> str | None:
+    """As the environment says: HTTPS_PROXY, NO_PROXY and what else there is of them."""
+    server = urlsplit(url)
+    return None if proxy_bypass(server.hostname or "") else getproxies().get(server.scheme)
+
+
 @asynccontextmanager
 async def kube_api(namespace: str, *, kubeconfig: str | None = None) -> AsyncIterator[KubeApi]:
     """A client with the credentials of `kubeconfig` (else of its usual places), or in a pod of its service account.
@@ -181,6 +187,9 @@ async def kube_api(namespace: str, *, kubeconfig: str | None = None) -> AsyncIte
             await config.load_kube_config(kubeconfig, client_configuration=configuration)  # type: ignore[no-untyped-call]
     except (ConfigException, OSError) as error:
         raise KubeError(0, f"no credentials for a cluster: {error}") from error
+    # Left to the session, proxies and ~/.netrc are looked up for every call, in a thread.
+    configuration.client_session_kwargs = {"trust_env": False}
+    configuration.proxy = configuration.proxy or _proxy_for(configuration.host)
     async with client.ApiClient(configuration) as api:
         api.user_agent = USER_AGENT
         yield KubeApi(api, namespace)

@@ -1,7 +1,7 @@
 """What a model needs and the cluster may lack: GPU profiles, secrets, volumes. Pure."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from hfmodel_api.spec import HFModel
 from hfmodel_api.status import Reason
@@ -11,9 +11,8 @@ from hfmodel_operator.observed import PodFailure
 from hfmodel_operator.source import source_of
 
 
-@dataclass(frozen=True, slots=True)
-class Need:
-    """An object that must be there before a pod can start."""
+class Need(NamedTuple):
+    """An object that must be there before a pod can start. A tuple: a thousand of them are looked up in every round."""
 
     resource: Resource
     name: str

@@ -10,10 +10,10 @@ from datetime import datetime
 from typing import Final
 
 from hfmodel_api.names import LABEL_MANAGED_BY
-from hfmodel_operator.cluster.api import CONFIGMAPS, HFMODELS, PODS, Json, KubeApi, KubeError
+from hfmodel_operator.cluster.api import CONFIGMAPS, PODS, Json, KubeApi, KubeError
 from hfmodel_operator.cluster.containers import CACHE_MOUNT
 from hfmodel_operator.cluster.labels import KEEP_MAP, MANAGER
-from hfmodel_operator.cluster.needed import needed
+from hfmodel_operator.cluster.needed import needed_by_pods
 from hfmodel_operator.cluster.observe import Look
 from hfmodel_operator.cluster.settings import ClusterSettings
 from hfmodel_operator.cluster.store import Store
@@ -61,15 +61,9 @@ class KeepMap:
         return True
 
     def _keep(self, look: Look) -> Keep:
-        needs = needed(
-            look.observed.models,
-            self._store.all(PODS),
-            fetched=look.fetched,
-            written=self._store.all(HFMODELS),
-            cache_claim=self._settings.cache_claim,
-        )
-        names = keep_names(needs, cache_dir=CACHE_MOUNT)
-        return Keep(keeper=self._settings.keeper, names=names, as_of=self._now().timestamp())
+        pods = needed_by_pods(self._store.all(PODS), cache_claim=self._settings.cache_claim)
+        names = {*keep_names(pods, cache_dir=CACHE_MOUNT), *(name for each in look.seen.values() for name in each.kept)}
+        return Keep(keeper=self._settings.keeper, names=tuple(sorted(names)), as_of=self._now().timestamp())
 
     async def _write(self, data: dict[str, str]) -> None:
         # A null takes away a limit that was lifted.

@@ -1,8 +1,9 @@
 """The reconcile loop: look at everything, decide, act; again whenever anything changes.
 
 Level-triggered: a round looks at what is, not at what happened, so a change that comes during a round is seen by the
-next, and a round that fails is made good by the next, which lists everything anew. A model without pods, for which
-nothing is to be done, rests until something about it changes: a round costs what there is to do, not what there is.
+next, and a round that fails is made good by the next, which lists everything anew. A model for which nothing is to be
+done rests until something about it changes, or its pods say something new: a round costs what there is to do, not what
+there is.
 """
 
 import asyncio
@@ -106,7 +107,7 @@ class Reconciler:
         before, self._books = self._books, dict(look.books)
         self._books = await self.applier.apply(plan, look)
         self.metrics.applied(before, self._books)
-        self._resting = {**look.rested, **rests(plan.rests, look.seen, now=now, longest=_longest_rest)}
+        self._resting = {**look.rested, **rests(plan.rests, look.awake, now=now, longest=_longest_rest)}
         return self._pause(plan, busy=serving or changing)
 
     def _look(self) -> Look:

@@ -64,17 +64,19 @@ class OperatorMetrics:
         """Before the plan is applied."""
         self._observed, self._phases = observed, {name: status.phase for name, status in plan.statuses.items()}
         for model in observed.models if self._phases else ():
+            if (after := self._phases.get(model.model.id)) is None:
+                continue
             before = model.status.phase
-            after = self._phases.get(model.model.id, before)
             self._wakes.inc(before in _FROM_SLEEP and after is Phase.STARTING)
             self._sleeps.inc(after is Phase.ASLEEP and before in _UP)
 
     def applied(self, before: Mapping[str, Book], after: Mapping[str, Book]) -> None:
         """The books of two rounds, by the uid of the model."""
-        for uid in before.keys() & after.keys():
-            if after[uid] is before[uid]:
+        for uid, book in after.items():
+            old = before.get(uid)
+            if old is None or old is book:
                 continue
-            failure, more = after[uid].last_failure, after[uid].failures - before[uid].failures
+            failure, more = book.last_failure, book.failures - old.failures
             if failure is not None and more > 0:
                 self._failed_starts.labels(failure.reason).inc(more)
 

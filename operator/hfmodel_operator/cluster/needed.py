@@ -2,46 +2,39 @@
 
 import posixpath
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from typing import Final
 
 from hfmodel_api.names import LABEL_MODEL
 from hfmodel_api.patterns import REPO_ID
-from hfmodel_api.status import Reason
 from hfmodel_operator.cluster.api import Json
 from hfmodel_operator.cluster.containers import CACHE_MOUNT, LINK, SOURCE_MOUNT
 from hfmodel_operator.cluster.failures import said
 from hfmodel_operator.cluster.labels import CONTAINER_FETCH, CONTAINER_SERVE
-from hfmodel_operator.cluster.objects import labels_of, name_of
+from hfmodel_operator.cluster.objects import labels_of
+from hfmodel_operator.cluster.parsed import Parsed
 from hfmodel_operator.keep import Needed
-from hfmodel_operator.observed import ObservedModel
 from hfmodel_operator.source import Fetched, Source, parse_fetched, source_of
 
 _MODEL_DIR: Final = "--model-dir="
 
 
-def needed(
-    models: Iterable[ObservedModel],
-    pods: Iterable[Json],
-    *,
-    fetched: Mapping[str, Fetched],
-    written: Iterable[Json],
-    cache_claim: str,
-) -> Iterator[Needed]:
-    """Of every model, and of every pod that serves or will, also of a model that is being deleted.
+def needed_by_model(parsed: Parsed, written: Json, fetched: Fetched | None, *, cache_claim: str) -> Iterator[Needed]:
+    """What one HFModel needs.
 
     Args:
-        fetched: by model id, where it is known.
-        written: the HFModels as they were written; what the schema refuses still has its weights.
+        written: the HFModel as it was written; what the schema refuses still has its weights.
+        fetched: where it is in the cache, if that is known.
     """
-    specs = {name_of(thing): thing.get("spec") or {} for thing in written}
-    for model in models:
-        name = model.model.id
-        if model.problem is not None and model.problem.reason is Reason.INVALID_SPEC:
-            yield from _of_invalid(specs.get(name, {}))
-        else:
-            yield _of_model(source_of(model.model), fetched.get(name), cache_claim)
+    if parsed.problem is not None:
+        yield from _of_invalid(written.get("spec") or {})
+    else:
+        yield _of_model(source_of(parsed.model), fetched, cache_claim)
+
+
+def needed_by_pods(pods: Iterable[Json], *, cache_claim: str) -> Iterator[Needed]:
+    """What every pod needs that serves or will, also of a model that is being deleted."""
     for pod in pods:
         if LABEL_MODEL in labels_of(pod):
             yield from _of_pod(pod, cache_claim)

@@ -6,15 +6,18 @@ What was seen before and is as it was is not looked at again, so that a look cos
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
+from typing import Final
 
 from hfmodel_api.names import LABEL_MODEL, LABEL_TEMPLATE_HASH
 from hfmodel_api.spec import HFModel
 from hfmodel_api.status import CacheStatus, HFModelStatus
 from hfmodel_operator.cluster.api import Json
 from hfmodel_operator.cluster.books import Book, opened
+from hfmodel_operator.cluster.containers import CACHE_MOUNT
 from hfmodel_operator.cluster.facts import Facts, Need, needs, problem_of
 from hfmodel_operator.cluster.failures import said
 from hfmodel_operator.cluster.labels import CONTAINER_FETCH, LABEL_FETCH, LABEL_SOURCE
+from hfmodel_operator.cluster.needed import needed_by_model
 from hfmodel_operator.cluster.objects import labels_of, name_of, owner_uid, uid_of
 from hfmodel_operator.cluster.parsed import Parsed, parsed, parsed_again
 from hfmodel_operator.cluster.pod_state import Heard, observed_pod
@@ -22,8 +25,11 @@ from hfmodel_operator.cluster.prefetch import Prefetched, fetch_hash, is_going, 
 from hfmodel_operator.cluster.seen import Parts, Rest, Seen
 from hfmodel_operator.cluster.settings import ClusterSettings
 from hfmodel_operator.cluster.template import template_hash
+from hfmodel_operator.keep import keep_names
 from hfmodel_operator.observed import Observed, ObservedModel, ObservedPod, Settings
 from hfmodel_operator.source import Fetched, parse_fetched, source_of
+
+_SILENT: Final = Heard()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -121,14 +127,18 @@ class _Observer:
 
     def parts(self, thing: Json) -> Parts:
         name = name_of(thing)
-        return Parts(thing, self._pods.get(name, ()), self._jobs.get(name, ()), self._fetch_pods.get(name, ()))
+        pods, jobs, fetch_pods = self._pods.get(name, ()), self._jobs.get(name, ()), self._fetch_pods.get(name, ())
+        return Parts(thing, pods, jobs, fetch_pods, tuple(map(self._heard, pods)))
+
+    def _heard(self, pod: Json) -> Heard:
+        return self._picture.heard.get(uid_of(pod), _SILENT)
 
     def see(self, uid: str, parts: Parts) -> Seen:
         known = self.before.get(uid)
         read = parsed(parts.thing) if known is None else parsed_again(known.parsed, known.parts.thing, parts.thing)
         model, status = read.model, read.status
         pods = [pod for pod in parts.pods if owner_uid(pod) == uid]
-        found = [observed_pod(pod, self._picture.heard.get(uid_of(pod), Heard()), self._now) for pod in pods]
+        found = [observed_pod(pod, self._heard(pod), self._now) for pod in pods]
         wanted = self._wanted_hash(read, known, pods)
         book = self._book(model, status, found, wanted)
         fetch = self._prefetched(model, uid, parts)
@@ -163,6 +173,7 @@ class _Observer:
             model=observed,
             book=book,
             fetched=fetched,
+            kept=self._kept(read, known, parts.thing, fetched),
             facts=tuple((need, facts.get(need)) for need in needs(model, self._cluster, cached=cached)),
         )
 
@@ -172,6 +183,12 @@ class _Observer:
         if known is not None and known.parsed.model is read.model:
             return known.wanted_hash
         return template_hash(read.model, self._cluster)
+
+    def _kept(self, read: Parsed, known: Seen | None, thing: Json, fetched: Fetched | None) -> tuple[str, ...]:
+        if known is not None and known.parsed.model is read.model and known.fetched == fetched:
+            return known.kept
+        needs = needed_by_model(read, thing, fetched, cache_claim=self._cluster.cache_claim)
+        return keep_names(needs, cache_dir=CACHE_MOUNT)
 
     def _book(self, model: HFModel, status: HFModelStatus, pods: list[ObservedPod], wanted: str) -> Book:
         known = self._picture.books.get(model.uid)

@@ -9,7 +9,8 @@ from hfmodel_operator.cluster.api import Json
 from hfmodel_operator.cluster.books import Book
 from hfmodel_operator.cluster.facts import Facts, Need
 from hfmodel_operator.cluster.parsed import Parsed
-from hfmodel_operator.observed import ObservedModel
+from hfmodel_operator.cluster.pod_state import Heard
+from hfmodel_operator.observed import Observed, ObservedModel
 from hfmodel_operator.source import Fetched
 
 
@@ -20,6 +21,7 @@ class Parts(NamedTuple):
     pods: tuple[Json, ...]
     jobs: tuple[Json, ...]
     fetch_pods: tuple[Json, ...]
+    heard: tuple[Heard, ...]  # one for each of the pods
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,6 +34,7 @@ class Seen:
     model: ObservedModel
     book: Book
     fetched: Fetched | None  # where it is known to be in the cache
+    kept: tuple[str, ...]  # what must stay in the cache for it
     facts: tuple[tuple[Need, bool | None], ...]  # what it needs, and whether that was there
 
     def still_is(self, parts: Parts, facts: Facts) -> bool:
@@ -52,18 +55,17 @@ class Rest:
 
 
 def rests(
-    due: Mapping[str, datetime | None], seen: Mapping[str, Seen], *, now: datetime, longest: Callable[[], timedelta]
+    due: Mapping[str, datetime | None], awake: Observed, *, now: datetime, longest: Callable[[], timedelta]
 ) -> dict[str, Rest]:
-    """By the uid of the model, for what a plan lets rest.
+    """By the uid of the model, for what a plan lets rest of those that it decided on.
 
     Args:
         due: by model id, when time alone calls for a decision.
         longest: after which one is looked at in any case; models that get different answers do not all come at once.
     """
     found = {}
-    for uid, each in seen.items():
-        if each.model.model.id in due:
-            until = due[each.model.model.id]
-            checked = now + longest()
-            found[uid] = Rest(now, checked if until is None else min(until, checked), until)
+    for model in (each.model for each in awake.models if each.model.id in due):
+        until = due[model.id]
+        checked = now + longest()
+        found[model.uid] = Rest(now, checked if until is None else min(until, checked), until)
     return found

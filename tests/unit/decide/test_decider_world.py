@@ -217,8 +217,8 @@ def check_rests(observed: Observed, plan: Plan, world: World) -> None:
         last = world.now + LONG if due is None else max(due - MOMENT, world.now)
         if model.model.id in plan.rests and not world.set_back:
             later = decide(Observed(models=(model,)), world.settings, last)
-            acts = (later.creates, later.prefetches, dict(later.statuses))
-            assert acts == ((), (), {}), "it was to rest until then"
+            acts = (later.deletes, later.retires, later.creates, later.prefetches, dict(later.statuses))
+            assert acts == ((), (), (), (), {}), "it was to rest until then"
 
 
 def check_asked(model: ObservedModel, plan: Plan) -> None:

@@ -143,7 +143,8 @@ class TestGoingToSleep:
     @pytest.mark.parametrize(
         ("age", "wanted", "look"),
         [
-            pytest.param(3, 4, 3, id="it just became ready"),
+            pytest.param(3, 2, 3, id="it just became ready"),
+            pytest.param(3, 4, 1, id="it just became ready, and the want counts as met before it may go"),
             pytest.param(60, 2, 3, id="it was just wanted"),
         ],
     )

@@ -9,9 +9,10 @@ import pytest
 from hfmodel_operator.cluster.api import CLAIMS, Json
 from hfmodel_operator.cluster.facts import Need
 from hfmodel_operator.cluster.observe import Look, Picture, observe
+from hfmodel_operator.cluster.pod_state import Heard
 from hfmodel_operator.cluster.seen import Rest, rests
 from hfmodel_operator.observed import Settings
-from support.kube_objects import NOON, SETTINGS, hfmodel, job_object, model_object, pod_object
+from support.kube_objects import NOON, SETTINGS, hfmodel, job_object, model_object, pod_object, serving
 
 THING = model_object()
 UID = THING["metadata"]["uid"]
@@ -50,6 +51,23 @@ def test_what_wakes_it(change: dict[str, Any]) -> None:
 
 
 @pytest.mark.parametrize(
+    ("heard", "rests"),
+    [
+        pytest.param({"uid-tiny-1": Heard(at=NOON)}, True, id="nothing new"),
+        pytest.param({"uid-tiny-1": Heard(at=NOON + timedelta(seconds=1))}, False, id="something new"),
+        pytest.param({}, False, id="nothing any more"),
+    ],
+)
+def test_what_its_pods_say_wakes_it(heard: dict[str, Heard], rests: bool) -> None:
+    picture = replace(PICTURE, pods=(pod_object(containers=[serving()]),), heard={"uid-tiny-1": Heard(at=NOON)})
+    first = observe(picture, SETTINGS, Settings(), NOON)
+    again = replace(picture, heard=heard)
+    later, resting = NOON + timedelta(seconds=1), {UID: Rest(NOON, LATER, None)}
+    look = observe(again, SETTINGS, Settings(), later, before=first.seen, resting=resting)
+    assert (UID in look.rested) is rests
+
+
+@pytest.mark.parametrize(
     "seconds", [pytest.param(30, id="its time is over"), pytest.param(-1, id="the clock went back")]
 )
 def test_when_it_is_looked_at_anyway(seconds: float) -> None:
@@ -70,14 +88,14 @@ def test_a_model_that_is_gone_rests_no_more() -> None:
     ],
 )
 def test_how_long_it_rests(due: Any, until: float) -> None:
-    seen = observe(PICTURE, SETTINGS, Settings(), NOON).seen
-    found = rests({"tiny": due}, seen, now=NOON, longest=lambda: timedelta(seconds=40))
+    awake = observe(PICTURE, SETTINGS, Settings(), NOON).awake
+    found = rests({"tiny": due}, awake, now=NOON, longest=lambda: timedelta(seconds=40))
     assert found == {UID: Rest(NOON, NOON + timedelta(seconds=until), due)}
 
 
 def test_who_is_not_to_rest_does_not() -> None:
-    seen = observe(PICTURE, SETTINGS, Settings(), NOON).seen
-    assert rests({}, seen, now=NOON, longest=lambda: timedelta(seconds=40)) == {}
+    awake = observe(PICTURE, SETTINGS, Settings(), NOON).awake
+    assert rests({}, awake, now=NOON, longest=lambda: timedelta(seconds=40)) == {}
 
 
 @pytest.mark.parametrize(
