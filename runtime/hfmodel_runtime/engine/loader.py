@@ -14,6 +14,7 @@ from transformers.tokenization_utils_tokenizers import PreTrainedTokenizerFast
 from hfmodel_api.status import Reason
 from hfmodel_api.wire import Stage
 from hfmodel_runtime.engine.architecture import SUPPORTED, architecture_name, check_architecture, described
+from hfmodel_runtime.engine.attention import group_queries
 from hfmodel_runtime.engine.batch import RowBatch, RowTokens
 from hfmodel_runtime.engine.causal import CausalBatch
 from hfmodel_runtime.engine.context import decoder_start, end_tokens, model_length
@@ -117,6 +118,7 @@ def _load_model(options: LoadOptions, raw_config: dict[str, Any], machine: Machi
     """The model, once all that can be known before its weights are touched speaks for it."""
     name, directory = architecture_name(raw_config), Path(options.path)
     device = choose_device(options.device, machine)
+    group_queries(device)
     quantization = check_quantization(raw_config, device_map=device_map(device))
     config = _config(directory, trust_remote_code=options.trust_remote_code)
     files = check_weights(directory, allow_pickle=options.allow_pickle)
