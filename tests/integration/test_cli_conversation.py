@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from support.pty_session import CTRL_C, CTRL_D, hfmodel_at_terminal
+from support.pty_session import CTRL_D, hfmodel_at_terminal
 from support.scripted_router import Answer, ScriptedRouter, said, scripted_router, sse, stream
 
 CHAT = "POST /v1/chat/completions"
@@ -64,14 +64,14 @@ def test_ctrl_c_stops_the_answer_and_not_the_program(router: ScriptedRouter) -> 
         terminal.expect(">>> ")
         terminal.type("Tell me a story\n")
         terminal.expect("Once upon")
-        terminal.type(CTRL_C)
+        terminal.press_ctrl_c()
         terminal.expect("(stopped)")
         terminal.expect(">>> ")
         never.set()
         terminal.type("half a line")
         # The terminal throws away what was typed and not read yet: only what shows was read.
         terminal.expect("half a line")
-        terminal.type(CTRL_C)
+        terminal.press_ctrl_c()
         terminal.expect(">>> ")
         terminal.type("Why?\n")
         terminal.expect("Sorry")

@@ -5,8 +5,11 @@ import pty
 import select
 import subprocess
 import sys
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+
+import psutil
 
 _SECONDS = 60.0
 # The child makes the terminal its controlling one, so that Ctrl-C reaches it as a signal.
@@ -14,7 +17,6 @@ _START = (
     "import fcntl, os, sys, termios; os.setsid(); fcntl.ioctl(0, termios.TIOCSCTTY, 0); "
     "from hfmodel_cli.main import main; main(sys.argv[1:])"
 )
-CTRL_C = "\x03"
 CTRL_D = "\x04"
 
 
@@ -36,6 +38,19 @@ class PtySession:
 
     def type(self, text: str) -> None:
         os.write(self._master, text.encode())
+
+    def press_ctrl_c(self) -> None:
+        """Type it once the program waits for something, as it does long before a person's finger comes down.
+
+        CPython finds a signal at its next look, and readline's `input` looks only where the signal ends its wait:
+        one that comes between an echo and that wait stays unseen until the next key.
+        """
+        deadline = time.monotonic() + _SECONDS
+        while psutil.Process(self._process.pid).status() != psutil.STATUS_SLEEPING:
+            if time.monotonic() > deadline:
+                raise TimeoutError(f"it never waits; so far: {self.shown!r}")
+            time.sleep(0.001)
+        self.type("\x03")
 
     def exit_code(self) -> int:
         """Read to the end and wait."""
