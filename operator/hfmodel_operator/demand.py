@@ -71,9 +71,9 @@ def _uses(model: ObservedModel, now: datetime, settings: Settings) -> Iterator[d
         if quiet is not None:
             yield quiet
     yield from filter(None, (model.last_active, model.status.last_active_time))
-    wanted, met_at = wanted_at(model, now, settings), want_met_at(model, now, settings)
-    if wanted is not None and met_at is not None and met_at <= now:
-        yield wanted
+    met_at = want_met_at(model, now, settings)
+    if met_at is not None and met_at <= now:
+        yield met_at - settings.min_residency  # the want
 
 
 def want_met_at(model: ObservedModel, now: datetime, settings: Settings) -> datetime | None:

@@ -176,7 +176,7 @@ class Applier:
 
 def _fetched(model: ObservedModel, look: Look) -> Fetched | None:
     # After a failed start the pod looks for itself whether the weights are there: the cache may have been emptied.
-    return None if model.failures else look.fetched.get(model.model.id)
+    return None if model.failures else look.seen[model.model.uid].fetched
 
 
 def _refusal(error: KubeError, what: str) -> PodFailure:

@@ -33,6 +33,7 @@ from hfmodel_operator.plan import Plan
 
 logger = logging.getLogger(__name__)
 
+_AT_ONCE: Final = float("-inf")
 _SHORTEST_SECONDS: Final = 0.05  # between rounds that nothing called for
 _AFTER_ERROR_SECONDS: Final = 2.0
 _FACTS_SECONDS: Final = 10.0  # what is not watched changes too
@@ -69,10 +70,17 @@ class Reconciler:
     _books: dict[str, Book] = field(default_factory=dict)
     _seen: Mapping[str, Seen] = field(default_factory=dict)
     _resting: dict[str, Rest] = field(default_factory=dict)  # both by the uid of the model
-    _list_at: float = float("-inf")  # when everything is listed next
+    _list_at: float = _AT_ONCE  # when everything is listed next
+    _listing: asyncio.Task[None] | None = None  # the resync that is under way
 
     async def run(self) -> None:
         """Reconcile until cancelled."""
+        try:
+            await self._rounds()
+        finally:
+            self._forget_lists()
+
+    async def _rounds(self) -> None:
         while True:
             self.called.clear()
             try:
@@ -89,8 +97,7 @@ class Reconciler:
 
     async def round(self) -> float:
         """Look, decide, act once. Returns the seconds after which to look again even if nothing happens."""
-        if self.monotonic() >= self._list_at:
-            await self._list()
+        await self._resync()
         serving = await self.hearing.refresh(self.store.all(PODS))
         self.metrics.outcomes(await self.applier.note_outcomes())
         self.metrics.pods(self.store.all(PODS))
@@ -124,6 +131,21 @@ class Reconciler:
         self._seen = look.seen
         return look
 
+    async def _resync(self) -> None:
+        """List everything where that is due: before anything is decided if nothing is known, else beside the rounds.
+
+        A thousand models take the server a second, in which one of them may be wanted. The store keeps what is younger.
+        Raises KubeError: a list failed, this one or the last.
+        """
+        if self._listing is not None and self._listing.done():
+            done, self._listing = self._listing, None
+            done.result()
+        if self._list_at == _AT_ONCE:
+            await self._list()
+        elif self._listing is None and self.monotonic() >= self._list_at:
+            self._listing = asyncio.create_task(self._list())
+            self._listing.add_done_callback(lambda _: self.called.set())
+
     async def _list(self) -> None:
         for resource, labels in ((HFMODELS, None), (PODS, OURS), (JOBS, OURS)):
             listing = await self.api.list(resource, labels=labels)
@@ -131,7 +153,9 @@ class Reconciler:
         self._list_at = self.monotonic() + self.cluster.resync_seconds
 
     def _pause(self, plan: Plan, *, busy: bool) -> float:
-        pause = min(_FACTS_SECONDS, max(0.0, self._list_at - self.monotonic()))
+        pause = _FACTS_SECONDS
+        if self._listing is None:  # else its end calls
+            pause = min(pause, self._list_at - self.monotonic())
         if busy:
             pause = min(pause, self.cluster.heartbeat_seconds)
         due = [rest.due for rest in self._resting.values() if rest.due is not None]
@@ -144,14 +168,20 @@ class Reconciler:
     def _stand_by(self) -> float:
         # What was remembered will be old when it is this one's turn.
         self._books, self._seen, self._resting = {}, {}, {}
-        self._list_at = float("-inf")
+        self._forget_lists()
         self.metrics.stand_by()
         return float(self.cluster.lease_seconds)
 
     def _begin_anew(self) -> float:
         self._resting = {}
-        self._list_at = float("-inf")
+        self._forget_lists()
         return _AFTER_ERROR_SECONDS
+
+    def _forget_lists(self) -> None:
+        """One that began before what went wrong is as old as that."""
+        if self._listing is not None:
+            self._listing.cancel()
+        self._listing, self._list_at = None, _AT_ONCE
 
 
 def _first_of(plan: Plan) -> Plan:

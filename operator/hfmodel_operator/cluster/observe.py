@@ -55,7 +55,6 @@ class Look:
         rested: the others, by the uid of the model.
         seen: the same by the uid of the model, for the next look.
         books: by the uid of the model.
-        fetched: by model id, where it is known to be in the cache.
         needs: of all models.
     """
 
@@ -64,7 +63,6 @@ class Look:
     rested: Mapping[str, Rest]
     seen: Mapping[str, Seen]
     books: Mapping[str, Book]
-    fetched: Mapping[str, Fetched]
     needs: frozenset[Need]
 
 
@@ -103,7 +101,6 @@ def observe(
         rested=rested,
         seen=seen,
         books={uid: each.book for uid, each in seen.items()},
-        fetched={each.model.model.id: each.fetched for each in seen.values() if each.fetched is not None},
         needs=frozenset(need for each in seen.values() for need, _ in each.facts),
     )
 
