@@ -43,7 +43,7 @@ class ScriptedBatch:
         improvements: how often it can still be improved; `improved` is set after the last.
     """
 
-    def __init__(self, *, pieces: int = 1) -> None:
+    def __init__(self, *, pieces: int = 1, one_pass: bool = False) -> None:
         self.fail_prefill: Callable[[int], bool] = lambda row: False
         self.fail_step: Callable[[list[int]], BaseException | None] = lambda rows: None
         self.together = 1
@@ -56,6 +56,7 @@ class ScriptedBatch:
         self.improvements = 0
         self.improved = threading.Event()
         self._pieces = pieces
+        self._one_pass = one_pass
         self._rows: list[list[int]] = []
 
     @property
@@ -96,6 +97,15 @@ class ScriptedBatch:
         for row, token in zip(self._rows, tokens, strict=True):
             row.append(token)
         return _one_hot([token + 1 for token in tokens])
+
+    def step_beside(self, tokens: Sequence[int], prefill: Prefill) -> tuple[torch.Tensor, torch.Tensor | None] | None:
+        if not self._one_pass:
+            return None
+        begun = prefill.advance()
+        return self.step(tokens), begun
+
+    def simplify(self) -> bool:
+        return False
 
     def improve(self) -> bool:
         self.improvements -= 1

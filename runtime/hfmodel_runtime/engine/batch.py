@@ -54,6 +54,15 @@ class RowBatch(Protocol):
     def step(self, tokens: Sequence[int]) -> torch.Tensor:
         """Feed each row its newest token; returns the logits [rows, vocab] of the next ones."""
 
+    def step_beside(self, tokens: Sequence[int], prefill: Prefill) -> tuple[torch.Tensor, torch.Tensor | None] | None:
+        """`step`, and `prefill.advance` of rows that are not in it yet, in one pass. None: that cannot be done in one.
+
+        If it raises, the batch is as it was, and the prefill is void.
+        """
+
+    def simplify(self) -> bool:
+        """Compute in a plainer and slower way from now on; the batch is empty. Whether there was one."""
+
     def improve(self) -> bool:
         """Nobody needs the engine now: do a little of what makes later steps faster. Whether more of it is left."""
 

@@ -11,7 +11,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, cast
+from typing import Any
 
 import torch
 
@@ -19,6 +19,7 @@ from hfmodel_runtime.engine import kv
 from hfmodel_runtime.engine.batch import Prefill, RowTokens
 from hfmodel_runtime.engine.forward import CausalForward, CausalPrefill, GroupPrefill, RowPrefill
 from hfmodel_runtime.engine.memory import prefix_bytes
+from hfmodel_runtime.engine.packed import Block
 from hfmodel_runtime.engine.prefixes import Beginning, PrefixStore
 from hfmodel_runtime.engine.products import Products
 from hfmodel_runtime.engine.slots import Slots
@@ -89,30 +90,46 @@ class CausalBatch:
         return GroupPrefill(self._forward, tokens, kept, computed=computed)
 
     def join(self, prefill: Prefill, rows: Sequence[int]) -> None:
-        if not isinstance(prefill, CausalPrefill):
-            raise TypeError(f"not rows of this batch: {type(prefill).__name__}")
-        first = len(self._rows)
-        self._slots.add(prefill.cache.layers, rows, [prefill.lengths[row] for row in rows])
-        self._rows += [_Row(prefill.rows[row], first + place) for place, row in enumerate(rows)]
+        ours, first = _ours(prefill), len(self._rows)
+        self._slots.add(ours.cache.layers, rows, [ours.lengths[row] for row in rows])
+        self._rows += [_Row(ours.rows[row], first + place) for place, row in enumerate(rows)]
         for row in self._rows[first:]:
             self._remember(row)
 
     def step(self, tokens: Sequence[int]) -> torch.Tensor:
-        for row, token in zip(self._rows, tokens, strict=True):
-            row.tokens.append(token)
+        (logits,) = self._forward(self._block(tokens))
+        return self._stepped(tokens, logits)
+
+    def step_beside(self, tokens: Sequence[int], prefill: Prefill) -> tuple[torch.Tensor, torch.Tensor | None] | None:
+        if not self._forward.packs:
+            return None
+        ours = _ours(prefill)
+        logits, begun = self._forward(self._block(tokens), ours.block())
+        return self._stepped(tokens, logits), ours.computed(begun)
+
+    def _block(self, tokens: Sequence[int]) -> Block:
+        """A step, in the order of the slots."""
         self._slots.prepare()
-        ordered = sorted(self._rows, key=lambda row: row.slot)
-        logits = self._forward(
-            [row.tokens[-1:] for row in ordered],
-            [[len(row.tokens) - 1] for row in ordered],
-            lengths=[len(row.tokens) for row in ordered],
+        placed = sorted(zip(self._rows, tokens, strict=True), key=lambda pair: pair[0].slot)
+        lengths = [len(row.tokens) for row, _ in placed]
+        return Block(
+            tokens=[[token] for _, token in placed],
+            positions=[[length] for length in lengths],
+            lengths=[length + 1 for length in lengths],
             cache=self._slots.cache,
         )
+
+    def _stepped(self, tokens: Sequence[int], logits: torch.Tensor) -> torch.Tensor:
+        """It was computed: logits in the order of the rows."""
+        for row, token in zip(self._rows, tokens, strict=True):
+            row.tokens.append(token)
         self._slots.advance()
         self._products.advance()
-        if ordered != self._rows:
-            logits = logits[torch.tensor([row.slot for row in self._rows], device=logits.device)]
-        return cast("torch.Tensor", logits)
+        slots = [row.slot for row in self._rows]
+        return logits if slots == sorted(slots) else logits[torch.tensor(slots, device=logits.device)]
+
+    def simplify(self) -> bool:
+        return self._forward.stop_packing()
 
     def improve(self) -> bool:
         return self._products.advance()
@@ -141,6 +158,12 @@ class CausalBatch:
     def _remember(self, row: _Row) -> None:
         if self._prefixes.wants(row.tokens, bytes_per_token=self.bytes_per_token()):
             self._prefixes.add(row.tokens, self._slots.states(row.slot))
+
+
+def _ours(prefill: Prefill) -> CausalPrefill:
+    if not isinstance(prefill, CausalPrefill):
+        raise TypeError(f"not rows of this batch: {type(prefill).__name__}")
+    return prefill
 
 
 def _tokens(row: RowTokens) -> tuple[int, ...]:

@@ -205,15 +205,24 @@ def _safe_rows(loaded: _Loaded, wanted: int) -> int:
         reference_for(loaded.model, loaded.facts.decoder_start),
         vocabulary=loaded.facts.vocabulary,
     )
-    if not test.passes_alone():
+    alone, together = _tested(test)
+    if not (alone and together) and loaded.batch.simplify():
+        alone, together = _tested(test)
+    if not alone:
         raise LoadFailure(
             Reason.ARCHITECTURE_NOT_SUPPORTED,
             f"{described(config.to_dict())} computes something else with this engine's cache than without. {SUPPORTED}",
         )
-    if test.passes_together():
+    if together:
         return wanted
     logger.warning("batching changes the answers of model_type=%s: one sequence at a time", config.model_type)
     return 1
+
+
+def _tested(test: SelfTest) -> tuple[bool, bool]:
+    """Whether rows are right alone, and together too."""
+    alone = test.passes_alone()
+    return alone, alone and test.passes_together()
 
 
 def _max_length(options: LoadOptions, loaded: _Loaded, budget: int) -> int:

@@ -1,7 +1,8 @@
 """The engine's steps, single-threaded: who waits, who starts, who runs; one call of `step` is one turn of the loop.
 
-- One prefill at a time, one piece a turn, so that running rows keep flowing. Prompts of about one length that wait
-  together are prefilled together: all who were held for a sleeping model arrive at once. The first always goes first.
+- One prefill at a time, one piece a turn, in one pass with the running rows where the model allows that, so that these
+  keep flowing. Prompts of about one length that wait together are prefilled together: all who were held for a sleeping
+  model arrive at once. The first always goes first.
 - The batch takes rows while their cache fits the token budget. Rows are admitted by what they need now, not by the most
   they may ask for; when growing rows meet the budget the youngest goes back to the head of the queue and is computed
   anew later.
@@ -82,12 +83,13 @@ class Runner:
             self._waiting.append(sequence)
 
     def step(self) -> None:
-        """One turn: free what was cancelled, make room, advance one prefill, compute a token for every row."""
+        """One turn: free what was cancelled, make room, advance one prefill and compute a token for every row."""
         self._drop_cancelled()
         self._make_room()
         self._admit()
-        self._advance_prefill()
-        self._decode()
+        if not self._advance_both():
+            self._advance_prefill()
+            self._decode()
 
     def fail_all(self, message: str) -> None:
         """End every sequence; nothing is computed any more."""
@@ -158,6 +160,29 @@ class Runner:
         widest = max(self._batch.columns, *map(self._columns, sequences)) + _HEADROOM
         return (len(self._running) + len(sequences)) * widest <= self._budget
 
+    def _advance_both(self) -> bool:
+        """What `_advance_prefill` and `_decode` do, in one pass. Whether it was done."""
+        prefill = self._prefill
+        # What failed before is computed alone, so that it fails alone.
+        if prefill is None or not self._running or any(sequence.failures for sequence in self._starting):
+            return False
+        try:
+            both = self._batch.step_beside([sequence.answer[-1] for sequence in self._running], prefill)
+        except _FATAL:
+            raise
+        except Exception:
+            logger.exception("pass failed rows=%d starting=%d; each alone", len(self._running), len(self._starting))
+            self._queue_starting()
+            return False
+        if both is None:
+            return False
+        logits, begun = both
+        _take(logits, self._running)
+        self._drop_finished()
+        if begun is not None:
+            self._begin(self._starting, prefill, begun)
+        return True
+
     def _advance_prefill(self) -> None:
         if self._prefill is None:
             return
@@ -187,10 +212,15 @@ class Runner:
 
     def _prefill_failed(self, error: Exception) -> None:
         """A row that fails alone has failed; of several, each gets its try alone."""
-        sequences, self._starting, self._prefill = self._starting, [], None
-        if len(sequences) == 1:
-            sequences[0].fail(_sentence(error))
+        if len(self._starting) > 1:
+            self._queue_starting()
             return
+        (sequence,), self._starting, self._prefill = self._starting, [], None
+        sequence.fail(_sentence(error))
+
+    def _queue_starting(self) -> None:
+        """Each starts anew, and alone."""
+        sequences, self._starting, self._prefill = self._starting, [], None
         for sequence in reversed(sequences):
             sequence.failures += 1
             if not sequence.finished:

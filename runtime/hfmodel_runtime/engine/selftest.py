@@ -51,7 +51,7 @@ class SelfTest:
         return all(self._run([[prompt]]) for prompt in self._prompts())
 
     def passes_together(self) -> bool:
-        """Rows of different lengths that join, one by one or begun together, and leave."""
+        """Rows of different lengths that join, one by one or begun together, while others run, and leave."""
         prompts = self._prompts()
         return self._run([[prompt] for prompt in prompts]) and self._run(self._grouped(prompts))
 
@@ -85,9 +85,16 @@ class SelfTest:
 
     def _joins(self, prompts: list[list[int]]) -> bool:
         prefill = self._batch.prefill([RowTokens(prompt) for prompt in prompts])
-        logits = prefill.advance()
+        logits = None
         while logits is None:
-            logits = prefill.advance()
+            tokens = self._next()
+            both = self._batch.step_beside(tokens, prefill) if tokens else None
+            if both is None:
+                logits = prefill.advance()
+                continue
+            stepped, logits = both
+            if not self._stepped(tokens, stepped):
+                return False
         self._batch.join(prefill, range(len(prompts)))
         first = len(self._rows)
         self._rows += [(prompt, []) for prompt in prompts]
@@ -95,12 +102,18 @@ class SelfTest:
 
     def _steps(self) -> bool:
         for _ in range(_STEPS):
-            for prompt, answer in self._rows:
-                answer.append(prompt[len(answer) % len(prompt)])
-            logits = self._batch.step([answer[-1] for _, answer in self._rows])
-            if not all(self._agrees(logits[row], row) for row in range(len(self._rows))):
+            tokens = self._next()
+            if not self._stepped(tokens, self._batch.step(tokens)):
                 return False
         return True
+
+    def _next(self) -> list[int]:
+        return [prompt[len(answer) % len(prompt)] for prompt, answer in self._rows]
+
+    def _stepped(self, tokens: list[int], logits: torch.Tensor) -> bool:
+        for (_, answer), token in zip(self._rows, tokens, strict=True):
+            answer.append(token)
+        return all(self._agrees(logits[row], row) for row in range(len(self._rows)))
 
     def _leaves(self) -> bool:
         if len(self._rows) > 1:

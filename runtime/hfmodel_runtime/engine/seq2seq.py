@@ -107,6 +107,12 @@ class Seq2SeqBatch:
         )
         return cast("torch.Tensor", output.logits[:, -1])
 
+    def step_beside(self, tokens: Sequence[int], prefill: Prefill) -> None:
+        return None
+
+    def simplify(self) -> bool:
+        return False
+
     def improve(self) -> bool:
         return False
 

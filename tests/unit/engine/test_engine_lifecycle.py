@@ -44,9 +44,10 @@ _INFO = RuntimeInfo(
 Start = Callable[..., TransformersEngine]
 
 
-@pytest.fixture
-def batch() -> ScriptedBatch:
-    return ScriptedBatch()
+@pytest.fixture(params=[False, True], ids=["apart", "one-pass"])
+def batch(request: pytest.FixtureRequest) -> ScriptedBatch:
+    """Rows that run and rows that begin are computed apart, or in one pass."""
+    return ScriptedBatch(one_pass=request.param)
 
 
 @pytest.fixture

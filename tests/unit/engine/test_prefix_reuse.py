@@ -10,6 +10,7 @@ from transformers import AutoModelForCausalLM
 
 from hfmodel_runtime.engine.batch import RowTokens
 from hfmodel_runtime.engine.causal import CausalBatch
+from hfmodel_runtime.engine.packed import Block
 from support.tiny_models import ARCHITECTURES
 
 TinyModel = Callable[[str], Path]
@@ -26,9 +27,9 @@ class _Counting:
         self.tokens: list[int] = []
         self._inner = batch._forward
 
-    def __call__(self, tokens: list[list[int]], *args: Any, **kwargs: Any) -> Any:
-        self.tokens.append(sum(map(len, tokens)))
-        return self._inner(tokens, *args, **kwargs)
+    def __call__(self, *blocks: Block) -> list[torch.Tensor]:
+        self.tokens.append(sum(block.rows * block.columns for block in blocks))
+        return self._inner(*blocks)
 
 
 def _batch(directory: Path, *, kept: int, chunk: int = 64) -> CausalBatch:
