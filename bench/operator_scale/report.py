@@ -25,7 +25,9 @@ def tables(figures: Sequence[Figures]) -> str:
 def _row(cost: Cost, figures: Sequence[Figures]) -> list[str]:
     cells = [f"{cost.of(each):.3g} {cost.unit}" for each in figures]
     target = "" if cost.target is None else f"{cost.target:g} {cost.unit}"
-    return [cost.title, *cells, target, f"{_line(cost, figures).at(FAR):.3g} {cost.unit}"]
+    line = _line(cost, figures)
+    far = f"{line.at(FAR):.3g} {cost.unit}" if line.each >= 0 else "no growth"
+    return [cost.title, *cells, target, far]
 
 
 def _line(cost: Cost, figures: Sequence[Figures]) -> Line:

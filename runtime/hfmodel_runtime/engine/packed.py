@@ -18,7 +18,7 @@ from transformers.modeling_utils import AttentionInterface
 _NAME: Final = "hfmodel"
 _ARGUMENT: Final = "packed"
 # What attention may be asked for besides and is computed here, or changes nothing.
-_KNOWN: Final = frozenset({"dropout", "is_causal", "position_ids", "use_cache", "output_attentions"})
+_KNOWN: Final = frozenset({"dropout", "position_ids", "use_cache", "output_attentions"})
 
 
 class Unpackable(Exception):

@@ -12,7 +12,7 @@ from hfmodel_runtime.engine import loader
 from hfmodel_runtime.engine.batch import RowTokens
 from hfmodel_runtime.engine.causal import CausalBatch
 from hfmodel_runtime.engine.packed import Pass
-from hfmodel_runtime.engine.protocol import FinishReason, LoadOptions, Sampling
+from hfmodel_runtime.engine.protocol import LoadOptions, Sampling
 from hfmodel_runtime.engine.selftest import VERIFIED, reference_for
 from support.engine_calls import generate
 
@@ -115,16 +115,19 @@ def _refusing(attend: Callable[..., torch.Tensor]) -> Callable[..., torch.Tensor
     return refused
 
 
+@pytest.mark.parametrize("rows", [1, 8])
 @pytest.mark.parametrize("spoil", [_mixing, _refusing], ids=["other-answers", "an-error"])
-def test_a_model_that_cannot_be_packed_is_batched_without(
-    spoil: Callable[..., Any], tiny_model: TinyModel, monkeypatch: pytest.MonkeyPatch
+def test_a_model_that_cannot_be_packed_is_computed_without(
+    spoil: Callable[..., Any], rows: int, tiny_model: TinyModel, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    directory, prompt = tiny_model("qwen3"), torch.tensor([[5, 6, 7]])
+    expected = _model(directory).generate(prompt, do_sample=False, max_new_tokens=8)[0, 3:].tolist()
     monkeypatch.setattr(loader, "VERIFIED", frozenset())  # so that it is tested when it is loaded
     monkeypatch.setattr(Pass, "attend", spoil(Pass.attend))
-    engine = loader.load_engine(LoadOptions(path=str(tiny_model("qwen3")), model_id="tiny", threads=1))
+    engine = loader.load_engine(LoadOptions(path=str(directory), model_id="tiny", threads=1, max_running=rows))
     try:
-        [answer] = generate(engine, [[5, 6, 7]], [Sampling(max_new_tokens=4, temperature=0)])
+        [answer] = generate(engine, prompt.tolist(), [Sampling(max_new_tokens=8, temperature=0)])
     finally:
         engine.close()
-    assert engine.limits.max_running > 1
-    assert len(answer.token_ids) == 4 or answer.reason is FinishReason.STOP
+    assert engine.limits.max_running == rows
+    assert answer.token_ids == expected
