@@ -92,6 +92,16 @@ class _Nobody:
         raise AssertionError(url)
 
 
+async def _with_a_later_list_under_way() -> Rounds:
+    """After two rounds; it ends once the API may list."""
+    rounds = Rounds()
+    await rounds.round()
+    rounds.api.may_list.clear()
+    rounds.seconds += RESYNC
+    await rounds.round()
+    return rounds
+
+
 async def test_the_first_list_is_waited_for() -> None:
     rounds = Rounds()
     await rounds.round()
@@ -99,11 +109,7 @@ async def test_the_first_list_is_waited_for() -> None:
 
 
 async def test_a_later_one_is_not() -> None:
-    rounds = Rounds()
-    await rounds.round()
-    rounds.api.may_list.clear()
-    rounds.seconds += RESYNC
-    await rounds.round()
+    rounds = await _with_a_later_list_under_way()
     assert await rounds.round() > 1  # its end calls for the next, and nothing else does
     assert (len(rounds.decided_on), rounds.api.listed) == (3, 1)
     rounds.called.clear()
@@ -115,11 +121,7 @@ async def test_a_later_one_is_not() -> None:
 
 
 async def test_one_from_before_the_lease_was_lost_does_not_count_after() -> None:
-    rounds = Rounds()
-    await rounds.round()
-    rounds.api.may_list.clear()
-    rounds.seconds += RESYNC
-    await rounds.round()
+    rounds = await _with_a_later_list_under_way()
     rounds.lease.held = False
     await rounds.round()
     rounds.lease.held = True
