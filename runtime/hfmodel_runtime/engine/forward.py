@@ -22,7 +22,8 @@ class CausalForward:
     """The model's forward pass with only the arguments it takes.
 
     On a CPU blocks are packed into one pass, if the model's attention can be replaced: reading the weights once more
-    takes longer there than a few tokens do. The first pass, which begins a row, shows whether it can.
+    takes longer there than a few tokens do. The first pass, which begins a row, shows whether it can; later ones that
+    have one block go the model's own way, which is the shorter.
     """
 
     def __init__(self, model: Any) -> None:
@@ -38,8 +39,10 @@ class CausalForward:
 
     def __call__(self, *blocks: Block) -> list[torch.Tensor]:
         """Logits [rows, vocab] after the last tokens of each block, by which its cache grows."""
-        if self._packs and (logits := self._packed_if_possible(blocks)) is not None:
-            return logits
+        if self._packs and (len(blocks) > 1 or not self._proven):
+            logits = self._packed_if_possible(blocks)
+            if logits is not None:
+                return logits
         return [self._padded(block) for block in blocks]
 
     @property

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Protocol
 
@@ -24,7 +25,7 @@ class Gpu:
 
 
 class Machine(Protocol):
-    """What this process may use, asked anew at every call."""
+    """What this process may use; memory is asked for anew at every call."""
 
     def gpus(self) -> Sequence[Gpu]: ...
 
@@ -44,13 +45,19 @@ class ThisMachine:
         return [_gpu(index) for index in range(count)]
 
     def cpu_computes_bfloat16(self) -> bool:
-        return computes_bfloat16(_CPUINFO.read_text(encoding="utf-8", errors="replace"))
+        return cpu_computes_bfloat16()
 
     def memory(self) -> Room:
         return host_room()
 
     def private_bytes(self) -> int:
         return private_bytes()
+
+
+@cache
+def cpu_computes_bfloat16() -> bool:
+    """Whether this processor has instructions for it."""
+    return computes_bfloat16(_CPUINFO.read_text(encoding="utf-8", errors="replace"))
 
 
 def computes_bfloat16(cpuinfo: str) -> bool:

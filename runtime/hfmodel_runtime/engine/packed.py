@@ -9,11 +9,12 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 import torch
-from torch.nn.functional import scaled_dot_product_attention
 from transformers.cache_utils import DynamicCache
 from transformers.integrations.sdpa_attention import sdpa_attention_forward
 from transformers.masking_utils import AttentionMaskInterface, sdpa_mask
 from transformers.modeling_utils import AttentionInterface
+
+from hfmodel_runtime.engine.attention import attend
 
 _NAME: Final = "hfmodel"
 _ARGUMENT: Final = "packed"
@@ -116,9 +117,7 @@ class _Pack:
             self.masks[window] = _mask(block.lengths, block.columns, width, window, like=query)
         mask = self.masks[window]
         ordered = mask is None and block.columns > 1
-        found = scaled_dot_product_attention(
-            query, keys, values, attn_mask=mask, is_causal=ordered, scale=scale, enable_gqa=True
-        )
+        found = attend(query, keys, values, mask=mask, in_order=ordered, scale=scale)
         return found.transpose(1, 2).reshape(block.rows * block.columns, query.shape[1], -1)
 
 
@@ -179,16 +178,19 @@ def _attention(
     packed: Pass | None = None,
     **others: Any,
 ) -> tuple[torch.Tensor, None]:
-    """As transformers calls it; a pass without blocks is computed as ever."""
-    if packed is None:
-        found: tuple[torch.Tensor, None] = sdpa_attention_forward(
-            module, query, key, value, attention_mask, scaling=scaling, sliding_window=sliding_window, **others
-        )
-        return found
+    """As transformers calls it; a pass without blocks is computed as ever, if it is not of one token a row."""
     unknown = {name for name, value in others.items() if value is not None} - _KNOWN
-    if unknown or not getattr(module, "is_causal", True):
-        raise Unpackable(f"attention with {', '.join(sorted(unknown)) or 'no order'}")
-    return packed.attend(query, scale=scaling, window=sliding_window), None
+    if packed is not None:
+        if unknown or not getattr(module, "is_causal", True):
+            raise Unpackable(f"attention with {', '.join(sorted(unknown)) or 'no order'}")
+        return packed.attend(query, scale=scaling, window=sliding_window), None
+    if query.shape[-2] == 1 and not unknown:
+        found = attend(query, key, value, mask=attention_mask, in_order=False, scale=scaling)
+        return found.transpose(1, 2), None
+    as_ever: tuple[torch.Tensor, None] = sdpa_attention_forward(
+        module, query, key, value, attention_mask, scaling=scaling, sliding_window=sliding_window, **others
+    )
+    return as_ever
 
 
 def _mask(

@@ -17,6 +17,7 @@ from torch import nn
 from torch.nn.functional import linear
 from transformers.pytorch_utils import Conv1D
 
+from hfmodel_runtime.engine.machine import cpu_computes_bfloat16
 from hfmodel_runtime.engine.memory import available_host_memory
 
 # Of the memory that is left once the weights are loaded. Those are mapped files, which stay until nobody uses them.
@@ -116,17 +117,23 @@ def _seconds(work: Callable[[], object]) -> float:
 
 def _possible(model: Any) -> bool:
     weight = model.get_input_embeddings().weight
-    return bool(weight.device.type == "cpu" and weight.dtype == torch.float32 and torch._C._has_mkldnn)
+    return bool(weight.device.type == "cpu" and torch._C._has_mkldnn)
 
 
 def _places(model: nn.Module) -> list[tuple[nn.Module, str]]:
     """Where linear layers are."""
+    dtypes = _dtypes()
     return [
         (parent, name)
         for parent in model.modules()
         for name, child in parent.named_children()
-        if _is_linear(type(child)) and child.weight.dtype == torch.float32
+        if _is_linear(type(child)) and child.weight.dtype in dtypes
     ]
+
+
+def _dtypes() -> set[torch.dtype]:
+    """What is multiplied in blocks. Without instructions for bfloat16 a try alone takes seconds, and gains nothing."""
+    return {torch.float32, torch.bfloat16} if cpu_computes_bfloat16() else {torch.float32}
 
 
 def _is_linear(kind: type[nn.Module]) -> bool:

@@ -85,11 +85,28 @@ def test_blocks_take_no_more_than_their_share_of_the_memory(
     assert (isinstance(model.inner, BlockedLinear), isinstance(model.head, BlockedLinear)) == (True, False)
 
 
-def test_halves_are_left_alone(faster: Callable[[bool], None]) -> None:
+@pytest.mark.parametrize(
+    ("dtype", "native", "replaced"),
+    [
+        pytest.param(torch.bfloat16, True, 2, id="bfloat16 where it is computed"),
+        pytest.param(torch.bfloat16, False, 0, id="not bfloat16 elsewhere"),
+        pytest.param(torch.float16, True, 0, id="never float16"),
+    ],
+)
+def test_which_halves_become_blocks(
+    dtype: torch.dtype,
+    native: bool,
+    replaced: int,
+    faster: Callable[[bool], None],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     faster(True)
-    model = _Model(torch.bfloat16)
+    monkeypatch.setattr(products, "cpu_computes_bfloat16", lambda: native)
+    model, states = _Model(dtype), torch.randn(3, 8, dtype=dtype)
+    expected = model.head(model.inner(states))
     Products(model).advance()
-    assert _replaced(model) == 0
+    assert _replaced(model) == replaced
+    torch.testing.assert_close(model.head(model.inner(states)), expected)
 
 
 @pytest.mark.parametrize("blocks_take", [0.5, 2.0])

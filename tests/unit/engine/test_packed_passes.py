@@ -8,10 +8,10 @@ import pytest
 import torch
 from transformers import AutoModelForCausalLM
 
-from hfmodel_runtime.engine import loader
+from hfmodel_runtime.engine import attention, loader, packed
 from hfmodel_runtime.engine.batch import RowTokens
 from hfmodel_runtime.engine.causal import CausalBatch
-from hfmodel_runtime.engine.packed import Pass
+from hfmodel_runtime.engine.packed import Block, Pass
 from hfmodel_runtime.engine.protocol import LoadOptions, Sampling
 from hfmodel_runtime.engine.selftest import VERIFIED, reference_for
 from support.engine_calls import generate
@@ -28,8 +28,9 @@ _PROMPTS = [[5, 6, 7], list(range(10, 45)), [50], list(range(60, 72)), list(rang
 class Rows:
     """A batch beside the reference: whatever it computes is compared."""
 
-    def __init__(self, model: Any, *, chunk: int) -> None:
+    def __init__(self, model: Any, *, chunk: int, tolerance: float = 1e-4) -> None:
         self.batch = CausalBatch(model, chunk=chunk)
+        self._tolerance = tolerance
         self._reference = reference_for(model, None)
         self._rows: list[list[int]] = []
         self.passes = 0  # with rows that run and rows that begin
@@ -66,16 +67,23 @@ class Rows:
 
     def _agree(self, logits: torch.Tensor, rows: Sequence[list[int]]) -> None:
         expected = torch.stack([self._reference(row, ()) for row in rows])
-        torch.testing.assert_close(logits, expected, rtol=1e-4, atol=1e-4)
+        torch.testing.assert_close(logits, expected, rtol=self._tolerance, atol=self._tolerance)
 
 
-def _model(directory: Path) -> Any:
-    return AutoModelForCausalLM.from_pretrained(directory, dtype=torch.float32).eval()
+def _model(directory: Path, dtype: torch.dtype = torch.float32) -> Any:
+    return AutoModelForCausalLM.from_pretrained(directory, dtype=dtype).eval()
 
 
+@pytest.mark.parametrize(
+    ("dtype", "tolerance"),
+    [pytest.param(torch.float32, 1e-4, id="float32"), pytest.param(torch.bfloat16, 6e-2, id="bfloat16")],
+)
 @pytest.mark.parametrize("architecture", _PACKED)
-def test_rows_that_run_and_rows_that_begin_do_not_see_each_other(architecture: str, tiny_model: TinyModel) -> None:
-    rows = Rows(_model(tiny_model(architecture)), chunk=8)
+def test_rows_that_run_and_rows_that_begin_do_not_see_each_other(
+    architecture: str, dtype: torch.dtype, tolerance: float, tiny_model: TinyModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(attention, "cpu_computes_bfloat16", lambda: True)
+    rows = Rows(_model(tiny_model(architecture), dtype), chunk=8, tolerance=tolerance)
     with torch.inference_mode():
         rows.begin(_PROMPTS[:1])
         for prompt in _PROMPTS[1:4]:
@@ -96,6 +104,26 @@ def test_other_attention_is_computed_apart(architecture: str, tiny_model: TinyMo
             rows.begin([prompt])
         rows.step()
     assert rows.passes == 0
+
+
+def test_a_block_alone_is_packed_only_to_see_whether_it_can_be(
+    tiny_model: TinyModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    passes: list[int] = []
+    make = packed.arguments
+
+    def counted(blocks: Sequence[Block], device: torch.device) -> Any:
+        passes.append(len(blocks))
+        return make(blocks, device)
+
+    monkeypatch.setattr(packed, "arguments", counted)
+    rows = Rows(_model(tiny_model("llama")), chunk=8)
+    with torch.inference_mode():
+        rows.begin(_PROMPTS[:1])
+        rows.step()
+        rows.begin(_PROMPTS[1:2])
+        rows.step()
+    assert passes == [1, 2, 2, 2, 2, 2]
 
 
 def _mixing(attend: Callable[..., torch.Tensor]) -> Callable[..., torch.Tensor]:
