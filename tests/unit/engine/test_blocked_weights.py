@@ -115,3 +115,20 @@ def test_the_faster_of_both_wins(blocks_take: float, monkeypatch: pytest.MonkeyP
     weight = torch.randn(8, 8)
     blocked = torch.ops.mkldnn._reorder_linear_weight(weight, 16)
     assert products.is_faster(weight, blocked) is (blocks_take < 1)
+
+
+def test_both_are_tried_on_one_thread_and_the_others_come_back(monkeypatch: pytest.MonkeyPatch) -> None:
+    threads, before = [], torch.get_num_threads()
+
+    def seconds(work: Callable[[], object]) -> float:
+        threads.append(torch.get_num_threads())
+        return 1.0
+
+    monkeypatch.setattr(products, "_seconds", seconds)
+    torch.set_num_threads(2)
+    try:
+        products.is_faster(torch.randn(8, 8), torch.ops.mkldnn._reorder_linear_weight(torch.randn(8, 8), 16))
+        after = torch.get_num_threads()
+    finally:
+        torch.set_num_threads(before)
+    assert (set(threads), after) == ({1}, 2)
