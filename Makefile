@@ -87,7 +87,7 @@ chaos: cluster-build $(DEMO_MODEL) ## Kill, restart and flood parts while client
 		--seconds $(CHAOS_SECONDS) --report bench/results/chaos-$$rig.json; done
 
 .PHONY: bench
-bench: cluster-build $(DEMO_MODEL) ## Measure beside what a user would pick instead (two hours; Debian, root; BENCHES="engine relay")
+bench: $(if $(filter cold_start,$(BENCHES)),packages) cluster-build $(DEMO_MODEL) ## Measure beside what a user would pick instead (one to two hours; Debian, root; BENCHES="engine relay")
 	@model="$$($(BIN)/hfmodel-runtime fetch --cache-dir .demo/cache --path $(DEMO_MODEL) | tail -n 1 | \
 		$(BIN)/python -c 'import json, sys; print(json.load(sys.stdin)["path"])')"; \
 		for bench in $(BENCHES); do \

@@ -59,5 +59,9 @@ def _cluster_wakes(arguments: argparse.Namespace) -> Wakes | None:
         return None
     sys.path.insert(0, str(_TESTS))
     node = importlib.import_module("bench.cold_start.node")
-    with node.released(arguments.model_dir, model_id=model_id) as url:
-        return wakes(url, model_id, count=count)
+    errors = importlib.import_module("cluster.errors")
+    try:
+        with node.released(arguments.model_dir, model_id=model_id) as url:
+            return wakes(url, model_id, count=count)
+    except errors.ClusterError as error:
+        raise SystemExit(f"the node was not started: {error}") from None

@@ -71,16 +71,13 @@ class RowSampler:
         """Ids [n] that the repetition penalty applies to, each once; None if there is no penalty."""
         return self._repeated if self._penalised else None
 
-    def additions(self) -> tuple[torch.Tensor, torch.Tensor] | None:
-        """Ids [n] and what is added to their logits [n], an id perhaps more than once; None if nothing is."""
-        if not self._counted:
-            return (self._bias_ids, self._bias) if len(self._bias_ids) else None
-        ids, penalties = self._counts.ids, self._penalties()
-        return torch.cat([self._bias_ids, ids]), torch.cat([self._bias, penalties])
+    def biased(self) -> tuple[torch.Tensor, torch.Tensor] | None:
+        """Ids [n] and what is added to their logits [n]; None if nothing is."""
+        return (self._bias_ids, self._bias) if len(self._bias_ids) else None
 
-    def _penalties(self) -> torch.Tensor:
-        """What is added for the tokens that were counted."""
-        return -self.sampling.presence_penalty - self.sampling.frequency_penalty * self._counts.times
+    def counted(self) -> Counts | None:
+        """The tokens that presence and frequency penalties apply to; None if there are no such penalties."""
+        return self._counts if self._counted else None
 
     def forbidden(self) -> tuple[int, ...]:
         """Ids that must not be chosen now."""
@@ -91,17 +88,22 @@ class RowSampler:
 def edited(logits: torch.Tensor, rows: Sequence[RowSampler]) -> torch.Tensor:
     """`logits` [rows, vocab] with every row's edits; the given tensor itself if there are none."""
     repeated = [(i, ids) for i, row in enumerate(rows) if (ids := row.repeated()) is not None]
-    added = [(i, *additions) for i, row in enumerate(rows) if (additions := row.additions()) is not None]
+    biased = [(i, *bias) for i, row in enumerate(rows) if (bias := row.biased()) is not None]
+    counted = [(i, counts) for i, row in enumerate(rows) if (counts := row.counted()) is not None]
     forbidden = [(i, token_id) for i, row in enumerate(rows) for token_id in row.forbidden()]
-    if not (repeated or added or forbidden):
+    if not (repeated or biased or counted or forbidden):
         return logits
     scores = logits.clone()
     if repeated:
         _penalise(scores, repeated, [row.sampling.repetition_penalty for row in rows])
-    if added:
-        where = _where(scores, [(i, ids) for i, ids, _ in added])
-        values = torch.cat([values for *_, values in added])
-        scores.index_put_(where, values.to(scores.device, scores.dtype), accumulate=True)
+    if biased:
+        _add(scores, _where(scores, [(i, ids) for i, ids, _ in biased]), torch.cat([values for *_, values in biased]))
+    if counted:
+        where = _where(scores, [(i, counts.ids) for i, counts in counted])
+        each = scores.new_tensor([(row.sampling.presence_penalty, row.sampling.frequency_penalty) for row in rows])
+        presence, frequency = each[where[0]].unbind(dim=1)
+        times = torch.cat([counts.times for _, counts in counted]).to(scores.device)
+        _add(scores, where, -presence - frequency * times)
     if forbidden:
         scores[_columns(scores, forbidden)] = -torch.inf
     return scores
@@ -114,9 +116,13 @@ def _penalise(scores: torch.Tensor, repeated: list[tuple[int, torch.Tensor]], pe
     scores[where] = torch.where(old < 0, old * penalty, old / penalty)
 
 
+def _add(scores: torch.Tensor, where: tuple[torch.Tensor, torch.Tensor], values: torch.Tensor) -> None:
+    scores.index_put_(where, values.to(scores.device, scores.dtype), accumulate=True)
+
+
 def _where(scores: torch.Tensor, places: list[tuple[int, torch.Tensor]]) -> tuple[torch.Tensor, torch.Tensor]:
-    row = torch.cat([torch.full_like(ids, i) for i, ids in places]).to(scores.device)
-    return row, torch.cat([ids for _, ids in places]).to(scores.device)
+    rows = torch.tensor([i for i, _ in places]).repeat_interleave(torch.tensor([len(ids) for _, ids in places]))
+    return rows.to(scores.device), torch.cat([ids for _, ids in places]).to(scores.device)
 
 
 def _columns(scores: torch.Tensor, places: list[tuple[int, int]]) -> tuple[torch.Tensor, torch.Tensor]:

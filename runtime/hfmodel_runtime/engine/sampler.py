@@ -14,6 +14,8 @@ from hfmodel_runtime.engine.penalties import RowSampler, edited
 
 _COLDEST = 1e-6  # a temperature below it is no number any more once scores are divided by it
 _TOP_SETS = (256, 2048)
+_GROUP = 64  # columns
+_AT_ONCE = 512 * 1024  # scores whose copies stay in the processor's cache, and need no fresh memory
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +66,7 @@ def scaled(scores: torch.Tensor, rows: Sequence[RowSampler]) -> torch.Tensor:
 
 def kept(scores: torch.Tensor, rows: Sequence[RowSampler], *, width: int) -> Kept:
     """What top_k, top_p and min_p leave of the `width` likeliest tokens, as transformers applies them in that order."""
-    best, ids = scores.topk(width, dim=-1)
+    best, ids = likeliest(scores, width)
     values = scaled(best, rows)
     top_k = torch.tensor([row.sampling.top_k for row in rows], device=scores.device)
     top_p = scores.new_tensor([row.sampling.top_p for row in rows])
@@ -87,6 +89,26 @@ def kept(scores: torch.Tensor, rows: Sequence[RowSampler], *, width: int) -> Kep
         weights=probabilities.masked_fill(~keep, 0.0),
         complete=bounded | (~keep[:, -1] & ~beyond) | (width == scores.shape[-1]),
     )
+
+
+def likeliest(scores: torch.Tensor, count: int) -> tuple[torch.Tensor, torch.Tensor]:
+    """The `count` greatest of each row and their columns, [rows, count] each, as `topk` finds them.
+
+    None of them is outside the `count` groups of columns with the greatest maxima, so that only those are sorted. Where
+    that would be most of the row, and on GPUs, all of it is.
+    """
+    columns = scores.shape[-1]
+    grouped = columns - columns % _GROUP
+    if scores.device.type != "cpu" or 2 * count * _GROUP > columns:
+        sorted_whole = scores.topk(count, dim=-1)
+        return sorted_whole.values, sorted_whole.indices
+    maxima = scores[:, :grouped].reshape(len(scores), -1, _GROUP).amax(dim=-1)
+    groups = maxima.topk(count, dim=-1).indices.unsqueeze(-1)
+    inside = (groups * _GROUP + torch.arange(_GROUP)).flatten(1)
+    rest = torch.arange(grouped, columns).expand(len(scores), -1)
+    found = torch.cat([inside, rest], dim=1)
+    best = scores.gather(1, found).topk(count, dim=-1)
+    return best.values, found.gather(1, best.indices)
 
 
 def _way(row: RowSampler) -> Callable[[torch.Tensor, Sequence[RowSampler]], torch.Tensor]:
@@ -147,10 +169,11 @@ def _with_logprobs(raw: torch.Tensor, rows: Sequence[RowSampler], chosen: torch.
         return choices
     where = torch.tensor([i for i, _ in asked], device=raw.device)
     asked_logits = raw if len(asked) == len(rows) else raw[where]
-    total = asked_logits.logsumexp(dim=-1, keepdim=True)
+    few = max(1, _AT_ONCE // raw.shape[-1])
+    total = torch.cat([part.logsumexp(dim=-1, keepdim=True) for part in torch.split(asked_logits, few)])
     own = (asked_logits.gather(1, chosen[where].unsqueeze(-1)) - total).squeeze(-1).tolist()
-    best = asked_logits.topk(min(max(k for _, k in asked), raw.shape[-1]), dim=-1)
-    likeliest = (best.values - total).tolist()
-    for (i, k), logprob, ids, values in zip(asked, own, best.indices.tolist(), likeliest, strict=True):
+    best, best_ids = likeliest(asked_logits, min(max(k for _, k in asked), raw.shape[-1]))
+    best = best - total
+    for (i, k), logprob, ids, values in zip(asked, own, best_ids.tolist(), best.tolist(), strict=True):
         choices[i] = Choice(token_ids[i], logprob, tuple(zip(ids[:k], values[:k], strict=True)))
     return choices

@@ -14,7 +14,7 @@ from transformers import (
 
 from hfmodel_runtime.engine.penalties import RowSampler, edited
 from hfmodel_runtime.engine.protocol import Sampling
-from hfmodel_runtime.engine.sampler import kept, sample
+from hfmodel_runtime.engine.sampler import kept, likeliest, sample
 
 _VOCABULARY = 3000
 _EOS = 5
@@ -38,6 +38,21 @@ def _distribution(logits: torch.Tensor, row: RowSampler) -> torch.Tensor:
         tokens = kept(logits, [row], width=logits.shape[-1])
     weights = torch.zeros_like(logits).scatter(1, tokens.ids, tokens.weights)
     return weights / weights.sum()
+
+
+@pytest.mark.parametrize("columns", [40, 640, 10_000, 10_037])
+@pytest.mark.parametrize("count", [0, 1, 5, 64])
+def test_the_likeliest_tokens_are_those_of_topk(columns: int, count: int) -> None:
+    scores = torch.randn(7, columns)
+    scores[1, columns // 2 :] = -torch.inf
+    scores[2] = -torch.inf
+    scores[3] = scores[3].round()  # many are equal
+    scores[4, -1] = 100.0
+    count = min(count, columns)
+    values, ids = likeliest(scores, count)
+    assert torch.equal(values, scores.topk(count, dim=-1).values)
+    assert torch.equal(scores.gather(1, ids), values)
+    assert all(len(set(row)) == count for row in ids.tolist())
 
 
 @pytest.mark.parametrize("top_k", [0, 1, 50, 2000, 5000])
