@@ -1,16 +1,17 @@
 """The batch engine's questions, each asked of both servers in turn, some times over."""
 
 import asyncio
+import itertools
 import statistics
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from bench.engine import prompts as warm_up
 from bench.engine.load import Leg, drive
 from bench.engine.questions import Question
-from bench.engine.servers import Running, running
+from bench.engine.servers import PEERS, Contender, Running, running
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,22 +49,29 @@ def measure(
 ) -> list[Answer]:
     """Every question's answer; `report` is called with each as soon as it is there."""
     answers = []
-    contenders = list(dict.fromkeys(server for question in questions for server in (question.by, question.against)))
-    with (
-        tempfile.TemporaryDirectory() as logs,
-        running(contenders, model_dir=model_dir, threads=threads, logs=Path(logs)) as servers,
-    ):
-        by_contender = {server.contender: server for server in servers}
-        for server in servers:
-            _leg(questions[0], server, warm_up.short(2, seed=0))
-        for question in questions:
-            pairs = tuple(
-                _pair(question, by_contender[question.by], by_contender[question.against], number=number)
-                for number in range(repeats)
-            )
-            answers.append(Answer(question, pairs))
-            report(answers[-1])
+    with tempfile.TemporaryDirectory() as logs:
+        for _, asked in itertools.groupby(questions, key=_peer):
+            group = list(asked)
+            contenders = list(dict.fromkeys(server for question in group for server in (question.by, question.against)))
+            with running(contenders, model_dir=model_dir, threads=threads, logs=Path(logs)) as servers:
+                for answer in _answers(group, servers, repeats=repeats):
+                    answers.append(answer)
+                    report(answer)
     return answers
+
+
+def _peer(question: Question) -> Contender | None:
+    """Who must not run beside another peer: each takes a share of all the memory there is."""
+    return question.against if question.against in PEERS else None
+
+
+def _answers(questions: Sequence[Question], servers: Sequence[Running], *, repeats: int) -> Iterator[Answer]:
+    by_contender = {server.contender: server for server in servers}
+    for server in servers:
+        _leg(questions[0], server, warm_up.short(2, seed=0))
+    for question in questions:
+        ours, theirs = by_contender[question.by], by_contender[question.against]
+        yield Answer(question, tuple(_pair(question, ours, theirs, number=number) for number in range(repeats)))
 
 
 def _pair(question: Question, ours: Running, theirs: Running, *, number: int) -> Pair:

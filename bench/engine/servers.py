@@ -97,6 +97,7 @@ VLLM = Contender(
     ),
     python=peers.vllm,
 )
+PEERS = (TRANSFORMERS, VLLM)
 
 
 @contextmanager
