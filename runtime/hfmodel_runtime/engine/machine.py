@@ -56,8 +56,11 @@ class ThisMachine:
 
 @cache
 def cpu_computes_bfloat16() -> bool:
-    """Whether this processor has instructions for it."""
-    return computes_bfloat16(_CPUINFO.read_text(encoding="utf-8", errors="replace"))
+    """Whether this processor has instructions for it; no where the system does not tell (macOS)."""
+    try:
+        return computes_bfloat16(_CPUINFO.read_text(encoding="utf-8", errors="replace"))
+    except OSError:
+        return False
 
 
 def computes_bfloat16(cpuinfo: str) -> bool:
