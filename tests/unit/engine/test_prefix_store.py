@@ -1,6 +1,10 @@
 """Which beginnings are kept, which of them is found again, and what gives way."""
 
+import os
+
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 
 from hfmodel_runtime.engine.prefixes import MOST, SHORTEST, PrefixStore
 
@@ -70,3 +74,22 @@ def test_of_very_many_small_ones_the_last_used_stay() -> None:
     assert store.find(_tokens(20)) is None
     assert store.find(_tokens(20, first=1000)) is not None
     assert store.size == MOST * 20 * _BYTES
+
+
+@st.composite
+def _stores(draw: st.DrawFn) -> tuple[list[list[int]], list[int]]:
+    """What is kept and what is asked for: few different tokens, so that beginnings are alike in part."""
+    sequences = st.lists(st.integers(0, 1), min_size=SHORTEST, max_size=SHORTEST + 6)
+    alike = sequences.map(lambda tokens: [0] * (SHORTEST - 1) + tokens)
+    return draw(st.lists(sequences | alike, max_size=8)), draw(sequences | alike)
+
+
+@given(_stores())
+def test_nothing_longer_is_kept_than_what_is_found(given_: tuple[list[list[int]], list[int]]) -> None:
+    kept, asked = given_
+    store = _store(*kept)
+    longest = max((len(os.path.commonprefix([tokens, asked[:-1]])) for tokens in kept), default=0)
+    found = store.find(asked)
+    assert (0 if found is None else found.length) == (longest if longest >= SHORTEST else 0)
+    if found is not None:
+        assert list(found.kept.tokens[: found.length]) == asked[: found.length]
