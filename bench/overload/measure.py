@@ -1,12 +1,15 @@
 """Two legs through a router and a runtime: as many callers as have a place, and then ten times as many a second."""
 
 import asyncio
+import os
 import tempfile
 import time
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
+
+import psutil
 
 from bench.engine.prompts import short
 from bench.engine.servers import Contender, Running, running
@@ -20,13 +23,16 @@ _RUNTIME = (
 )
 
 
+PARTS = ("callers", "router", "runtime")
+
+
 @dataclass(frozen=True, slots=True)
-class Memory:
-    """Resident bytes of router and runtime at one moment."""
+class Usage:
+    """What each of `PARTS` takes, `seconds` after the leg began: resident bytes, and seconds of CPU since it started."""
 
     seconds: float
-    router: int
-    runtime: int
+    resident: Mapping[str, int]
+    cpu: Mapping[str, float]
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +42,7 @@ class Leg:
     began: float
     seconds: float
     calls: Sequence[Call]
-    memory: Sequence[Memory]
+    usage: Sequence[Usage]
 
     @property
     def answered(self) -> list[Call]:
@@ -47,6 +53,12 @@ class Leg:
         """Requests answered a second while newcomers came."""
         end = self.began + self.seconds
         return sum(call.answered is not None and call.answered < end for call in self.calls) / self.seconds
+
+    def cores(self, part: str) -> float:
+        """CPU seconds a second while newcomers came."""
+        first, *later = self.usage
+        last = next((each for each in later if each.seconds >= self.seconds), later[-1])
+        return (last.cpu[part] - first.cpu[part]) / (last.seconds - first.seconds)
 
     def latency(self, share: float) -> float:
         """Seconds that this share of the accepted requests did not exceed."""
@@ -86,10 +98,10 @@ class Outcome:
         return self.overload.per_second / self.capacity.per_second
 
     def growth(self, part: str) -> float:
-        """The most that the router or the runtime took in the second half of the overload, to the first half."""
-        memory = [getattr(each, part) for each in self.overload.memory]
+        """The most memory that the part took in the second half of the overload, to the first half."""
+        memory = [each.resident[part] for each in self.overload.usage]
         half = len(memory) // 2
-        return float(max(memory[half:]) / max(memory[:half]))
+        return max(memory[half:]) / max(memory[:half])
 
 
 def measure(
@@ -125,23 +137,31 @@ def measure(
 async def _capacity(front: Running, pod: Running, prompts: Sequence[str], *, clients: int, seconds: float) -> Leg:
     async with callers(front.url, prompts, seed=1) as load:
         began = time.perf_counter()
-        memory = await _watched(load.closed_loop(clients=clients, seconds=seconds), front, pod)
-    return Leg(began, seconds, load.calls, memory)
+        usage = await _watched(load.closed_loop(clients=clients, seconds=seconds), front, pod)
+    return Leg(began, seconds, load.calls, usage)
 
 
 async def _overload(front: Running, pod: Running, prompts: Sequence[str], *, rate: float, seconds: float) -> Leg:
     async with callers(front.url, prompts, seed=2) as load:
         began = time.perf_counter()
         patience = _PATIENCE_FACTOR * seconds
-        memory = await _watched(load.open_loop(rate=rate, seconds=seconds, patience=patience), front, pod)
-    return Leg(began, seconds, load.calls, memory)
+        usage = await _watched(load.open_loop(rate=rate, seconds=seconds, patience=patience), front, pod)
+    return Leg(began, seconds, load.calls, usage)
 
 
-async def _watched(load: Coroutine[None, None, None], front: Running, pod: Running) -> list[Memory]:
-    began, memory = time.perf_counter(), list[Memory]()
+async def _watched(load: Coroutine[None, None, None], front: Running, pod: Running) -> list[Usage]:
+    began, usage = time.perf_counter(), list[Usage]()
     task = asyncio.ensure_future(load)
     while not task.done():
-        memory.append(Memory(time.perf_counter() - began, front.resident_bytes(), pod.resident_bytes()))
+        usage.append(_usage(time.perf_counter() - began, front, pod))
         await asyncio.wait({task}, timeout=0.5)
     task.result()
-    return memory
+    return [*usage, _usage(time.perf_counter() - began, front, pod)]
+
+
+def _usage(seconds: float, front: Running, pod: Running) -> Usage:
+    times = os.times()
+    cpu = {"callers": times.user + times.system, "router": front.cpu_seconds(), "runtime": pod.cpu_seconds()}
+    here = psutil.Process().memory_info().rss
+    resident = {"callers": here, "router": front.resident_bytes(), "runtime": pod.resident_bytes()}
+    return Usage(seconds, resident, cpu)

@@ -3,7 +3,7 @@
 from typing import Any
 
 from bench import bars
-from bench.overload.measure import Leg, Outcome
+from bench.overload.measure import PARTS, Leg, Outcome
 
 HEADER = ("", "at capacity", "at ten times that")
 _PERCENTILES = (0.5, 0.95, 0.99)
@@ -19,6 +19,7 @@ def rows(outcome: Outcome) -> list[tuple[str, ...]]:
             (f"latency of the accepted, p{share * 100:.0f}", *(f"{leg.latency(share):.2f} s" for leg in legs))
             for share in _PERCENTILES
         ),
+        *((f"CPU of the {part}, cores", *(f"{leg.cores(part):.2f}" for leg in legs)) for part in PARTS),
         ("refused at first (429)", *(str(sum(call.was_refused for call in leg.calls)) for leg in legs)),
         ("neither 200 nor 429", *(str(_other(leg)) for leg in legs)),
         ("came back when told, and were let in at once", "", f"{outcome.overload.at_once:.0%}"),
@@ -60,10 +61,11 @@ def _leg(leg: Leg) -> dict[str, Any]:
         "refused_at_first": sum(call.was_refused for call in leg.calls),
         "other": _other(leg),
         "latency_seconds": {f"p{share * 100:.0f}": round(leg.latency(share), 3) for share in _PERCENTILES},
+        "cores": {part: round(leg.cores(part), 3) for part in PARTS},
         "promises": [{"told": told, "took": round(took, 2)} for told, took in leg.promises],
         "resident_mib": [
-            {"at": round(each.seconds), "router": each.router >> 20, "runtime": each.runtime >> 20}
-            for each in leg.memory[::10]
+            {"at": round(each.seconds), **{part: taken >> 20 for part, taken in each.resident.items()}}
+            for each in leg.usage[::10]
         ],
     }
 

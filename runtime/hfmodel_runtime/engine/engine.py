@@ -100,11 +100,12 @@ class TransformersEngine:
         return not self._died
 
     def submit(self, requests: Sequence[SequenceRequest], sinks: Sequence[Sink]) -> list[SequenceTicket]:
-        rows = [self._row(request, sink) for request, sink in zip(requests, sinks, strict=True)]
         with self._changed:
             if self._ended or self._closing:
                 raise EngineDead("the engine has ended")
             self._let_in(requests)
+            # Only now: at ten times the load nine of ten are refused, and that should cost next to nothing.
+            rows = [self._row(request, sink) for request, sink in zip(requests, sinks, strict=True)]
             self._unfinished += len(rows)
             self._arrived.extend(rows)
             if self._unfinished > self._limits.max_running:

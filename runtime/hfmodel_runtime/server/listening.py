@@ -60,6 +60,7 @@ class HttpServer(uvicorn.Server):
                 lifespan="off",
                 ws="none",
                 server_header=False,
+                proxy_headers=False,  # nobody here asks who the client is
                 timeout_keep_alive=_KEEP_ALIVE_SECONDS,
                 timeout_graceful_shutdown=_CLOSING_SECONDS,
                 backlog=_BACKLOG,
