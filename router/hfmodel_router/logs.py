@@ -14,8 +14,10 @@ _to_json = json.JSONEncoder(default=str, ensure_ascii=False).encode
 
 
 def _fields(record: logging.LogRecord) -> dict[str, Any]:
-    found = {name: value for name, value in vars(record).items() if name not in _STANDARD}
-    return {**found.pop("fields", {}), **found}  # some lines come from code that router and runtime share
+    """What was said as `extra`: as one dict `fields`, as a request's line and shared code do, or one by one."""
+    given = vars(record)
+    fields: dict[str, Any] | None = given.get("fields")
+    return {name: value for name, value in given.items() if name not in _STANDARD} if fields is None else fields
 
 
 def _time(record: logging.LogRecord) -> str:

@@ -1,9 +1,14 @@
 """What the router counts; scraped at /metrics. Model labels hold known ids only, paths are call names: both bounded."""
 
+import functools
+from typing import TypeVar, cast
+
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 
 _HOLD_BUCKETS = (0.1, 0.25, 0.5, 1, 2, 5, 10, 20, 30, 60, 120, 300)
 _TIME_BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300)
+
+_Metric = TypeVar("_Metric", Counter, Gauge, Histogram)
 
 
 class Metrics:
@@ -53,3 +58,13 @@ class Metrics:
     def exposition(self) -> bytes:
         """The Prometheus text format."""
         return generate_latest(self.registry)
+
+
+def labelled(metric: _Metric, *labels: str) -> _Metric:
+    """`metric.labels(*labels)`, which a request should not pay for: it checks them and takes a lock each time."""
+    return cast("_Metric", _labelled(metric, labels))
+
+
+@functools.lru_cache(maxsize=8192)
+def _labelled(metric: Counter | Gauge | Histogram, labels: tuple[str, ...]) -> Counter | Gauge | Histogram:
+    return metric.labels(*labels)

@@ -17,7 +17,7 @@ from hfmodel_router.exchange import Exchange
 from hfmodel_router.fleet import Endpoint, Fleet, ModelState
 from hfmodel_router.hold import HoldRoom, eta
 from hfmodel_router.limits import BodyRoom, read_body, too_large
-from hfmodel_router.metrics import Metrics
+from hfmodel_router.metrics import Metrics, labelled
 from hfmodel_router.pool import Lease, Pool
 from hfmodel_router.settings import RouterSettings
 from hfmodel_router.trip import Trip, asked_hold_timeout, begin_trip
@@ -78,7 +78,7 @@ class Proxy:
         while True:
             with self._take_now(trip) or await self._hold(exchange, trip) as lease:
                 exchange.pod = lease.endpoint.name
-                with self._metrics.in_flight.labels(trip.model_id).track_inprogress():
+                with labelled(self._metrics.in_flight, trip.model_id).track_inprogress():
                     if await self._attempt(exchange, trip, lease.endpoint):
                         return
             exchange.retries += 1

@@ -3,7 +3,7 @@
 import logging
 
 from hfmodel_router.exchange import Exchange
-from hfmodel_router.metrics import Metrics
+from hfmodel_router.metrics import Metrics, labelled
 
 logger = logging.getLogger("hfmodel_router.request")
 
@@ -16,12 +16,12 @@ def report(exchange: Exchange, metrics: Metrics) -> None:
     """Only names, numbers and ids: no body, no key, no query."""
     status = exchange.status or _CLIENT_CLOSED
     elapsed, held = exchange.elapsed, exchange.held
-    metrics.requests.labels(exchange.model_id, exchange.route, str(status)).inc()
-    metrics.request_seconds.labels(exchange.route).observe(elapsed)
+    labelled(metrics.requests, exchange.model_id, exchange.route, str(status)).inc()
+    labelled(metrics.request_seconds, exchange.route).observe(elapsed)
     if held is not None:
         metrics.hold_seconds.labels(exchange.model_id).observe(held)
     if exchange.first_byte_at is not None:
-        metrics.first_byte_seconds.labels(exchange.route).observe(exchange.first_byte_at)
+        labelled(metrics.first_byte_seconds, exchange.route).observe(exchange.first_byte_at)
     if exchange.refused:
         metrics.refused.labels(exchange.refused).inc()
     level = logging.DEBUG if exchange.route in _PROBES else logging.INFO
