@@ -5,7 +5,7 @@ import argparse
 from bench import bars, results
 from bench.relay import report
 from bench.relay.measure import Plan, measure
-from bench.relay.proxies import others
+from bench.relay.proxies import OURS, others
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -29,6 +29,6 @@ def run(arguments: argparse.Namespace) -> None:
         arguments.name,
         report.content(measured),
         packages=("hfmodel", "uvicorn", "uvloop", "httptools"),
-        others={proxy.name: proxy.version for proxy in measured.proxies[1:]},
+        others={each.name: each.version for each in measured.proxies if not each.name.startswith(OURS)},
         charts={arguments.name: bars.draw(report.chart(measured), title="The router's relay")},
     )

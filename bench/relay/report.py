@@ -6,8 +6,8 @@ from typing import Any
 
 from bench import bars, results
 from bench.relay.measure import CONNECTIONS, RATE, STREAMS, Figures, Measured
+from bench.relay.proxies import CADDY, OURS, without_log
 
-BASELINE = "caddy"  # what the targets speak of
 _PLAIN_TARGET, _STREAM_TARGET = 1.25, 1.1  # times the baseline's CPU
 _P50_TARGET, _P99_TARGET = 1.5, 5.0  # milliseconds added
 _MEMORY_TARGET = 250.0  # MB
@@ -54,21 +54,23 @@ def chart(measured: Measured) -> list[bars.Bar]:
     ours = measured.proxies[0]
     added = [measured.added(ours, share) * 1e3 for share in (lambda paced: paced.p50, lambda paced: paced.p99)]
     return [
-        *_beside_baseline(measured),
+        *_beside_caddy(measured),
         _at_most(f"added at {RATE:g} requests/s, p50", added[0], "ms", _P50_TARGET),
         _at_most(f"added at {RATE:g} requests/s, p99", added[1], "ms", _P99_TARGET),
         _at_most(f"{STREAMS} open streams", ours.resident / 1e6, "MB", _MEMORY_TARGET),
     ]
 
 
-def _beside_baseline(measured: Measured) -> list[bars.Bar]:
-    ours = measured.proxies[0]
+def _beside_caddy(measured: Measured) -> list[bars.Bar]:
+    """Like beside like: both write a line for each request, or neither does."""
+    by_name = {figures.name: figures for figures in measured.proxies}
     found = []
-    for figures in measured.proxies:
-        if figures.name == BASELINE:
-            plain, stream = ours.plain_cpu() / figures.plain_cpu(), ours.stream_cpu() / figures.stream_cpu()
-            found.append(_at_most(f"CPU per request, of {BASELINE}'s", plain, "times", _PLAIN_TARGET))
-            found.append(_at_most(f"CPU per stream, of {BASELINE}'s", stream, "times", _STREAM_TARGET))
+    for note, name, other in (("", OURS, CADDY), (", without log", without_log(OURS), without_log(CADDY))):
+        if other in by_name:
+            ours, theirs = by_name[name], by_name[other]
+            plain, stream = ours.plain_cpu() / theirs.plain_cpu(), ours.stream_cpu() / theirs.stream_cpu()
+            found.append(_at_most(f"CPU per request, of {CADDY}'s{note}", plain, "times", _PLAIN_TARGET))
+            found.append(_at_most(f"CPU per stream, of {CADDY}'s{note}", stream, "times", _STREAM_TARGET))
     return found
 
 
