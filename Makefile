@@ -10,6 +10,8 @@ BIN := $(VENV)/bin
 DEMO_MODEL := .demo/SmolLM2-135M-Instruct.Q4_1.gguf
 DEMO_MODEL_SHA256 := b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53
 DEMO_PORT ?= 8000
+# A runtime takes it where it is installed (docs/performance.md).
+ALLOCATOR := libtcmalloc-minimal4
 PYTEST_ARGS ?=
 BENCHES ?= engine cold_start relay operator_scale overload
 BENCH_ARGS ?=
@@ -67,8 +69,9 @@ cluster-down: $(VENV)/.ready ## Stop it
 	@PYTHONPATH=tests $(BIN)/python -m cluster down
 
 .PHONY: packages
-packages: $(VENV)/.ready ## Install the Debian packages that node and images want, if any is missing (root)
-	@missing="$$(for rig in cluster images; do PYTHONPATH=tests $(BIN)/python -m $$rig missing-packages; done)"; \
+packages: $(VENV)/.ready ## Install the Debian packages that node, images and a fast runtime want, if any is missing (root)
+	@missing="$$(for rig in cluster images; do PYTHONPATH=tests $(BIN)/python -m $$rig missing-packages; done; \
+		dpkg -s $(ALLOCATOR) >/dev/null 2>&1 || echo $(ALLOCATOR))"; \
 		[ -z "$$missing" ] || { echo "Installing" $$missing "..."; apt-get update -qq; \
 		DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $$missing >/dev/null; }
 

@@ -12,6 +12,8 @@ from typing import Any
 
 import psutil
 
+from hfmodel_runtime.allocator import installed
+
 _FOLDER = Path(__file__).parent / "results"
 # Paths of one machine say nothing on another.
 _OF_THIS_MACHINE = frozenset({"--out", "--model-dir", "--url"})
@@ -45,7 +47,12 @@ def write(
     """
     document = {
         "command": command(sys.argv[1:]),
-        "machine": {"processor": _processor(), "cpus": psutil.cpu_count(), "load": psutil.getloadavg()},
+        "machine": {
+            "processor": _processor(),
+            "cpus": psutil.cpu_count(),
+            "load": psutil.getloadavg(),
+            "tcmalloc": installed() is not None,  # runtimes take it where it is
+        },
         "versions": {
             "python": platform.python_version(),
             **{package: version(package) for package in packages},

@@ -4,8 +4,9 @@ import logging
 import os
 import sys
 from collections.abc import Sequence
-from importlib.metadata import version
 from typing import NoReturn
+
+from hfmodel_runtime.allocator import take_allocator
 
 _USAGE = """usage: hfmodel-runtime {serve,fetch,cache,zygote} [options]
 
@@ -21,6 +22,8 @@ _USAGE = """usage: hfmodel-runtime {serve,fetch,cache,zygote} [options]
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one subcommand; each imports only what it needs, since start-up time is what callers wait for."""
     arguments = list(sys.argv[1:] if argv is None else argv)
+    if argv is None and arguments[:1] in (["serve"], ["zygote"]):
+        take_allocator()
     match arguments:
         case ["serve", *rest]:
             _serve(rest)
@@ -37,6 +40,8 @@ def main(argv: Sequence[str] | None = None) -> int:
 
             return zygote(rest)
         case ["--version"]:
+            from importlib.metadata import version
+
             print(f"hfmodel-runtime {version('hfmodel')}")
             return 0
         case ["-h" | "--help"]:

@@ -178,6 +178,7 @@ def test_the_runtime_fetches_and_serves_a_model(runtime: Container, tmp_path: Pa
     with runtime.started("hfmodel-runtime", "serve", *options, mounts=[cache_mount]) as process:
         port = until_line(process, r"listening .*\bport=(\d+)")[1]
         url = f"http://127.0.0.1:{port}"
+        until_line(process, r" ready .*\ballocator=tcmalloc\b")
         until_ready(url, process)
         answer = httpx.post(f"{url}/generate", json={"text": "the", "max_new_tokens": 4}, timeout=PATIENCE)
         assert answer.status_code == 200, answer.text

@@ -1,6 +1,7 @@
 """A stand-in for the official Python image, where no registry can be asked: made of Debian's packages."""
 
 import shutil
+import zlib
 from pathlib import Path
 from typing import Final
 
@@ -11,7 +12,8 @@ from images.buildah import Buildah
 from images.names import BASE
 
 _RELEASE: Final = "bookworm"
-_PACKAGES: Final = ("python3", "python3-venv", "ca-certificates")
+# The last is what the runtime's images install themselves: a build here may have no mirror of Debian within reach.
+_PACKAGES: Final = ("python3", "python3-venv", "ca-certificates", "libtcmalloc-minimal4")
 _PATH: Final = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 _NOT_SHIPPED: Final = ("var/cache/apt", "var/lib/apt/lists", "var/log", "usr/share/doc", "usr/share/man")
 
@@ -22,11 +24,11 @@ def ensure_base(buildah: Buildah, *, folder: Path, run: Runner, report: Report) 
     Raises:
         ClusterError: debootstrap is missing or fails, such as when no mirror of Debian can be reached.
     """
-    if buildah.has(BASE):
-        return
-    archive = folder / "base.tar"
+    # Other packages make another base, whatever is in the storage under its name.
+    archive = folder / f"base-{zlib.crc32(' '.join((_RELEASE, *_PACKAGES)).encode()):08x}.tar"
     if archive.exists():
-        buildah.tag(buildah.load(archive), BASE)
+        if not buildah.has(BASE):
+            buildah.tag(buildah.load(archive), BASE)
         return
     report(f"making {BASE} of Debian's packages (a minute, once)")
     tree = folder / "base"

@@ -15,6 +15,7 @@ from hfmodel_api.names import HEADER_REFUSED
 from hfmodel_api.status import Reason
 from hfmodel_api.wire import Activity, Failure, RuntimeInfo
 from support.runtime_process import PATIENCE, RuntimeProcess, serving
+from support.tiny_models import make_tiny_model
 
 pytestmark = pytest.mark.slow
 
@@ -74,6 +75,15 @@ def test_a_model_that_cannot_be_loaded_says_why_in_three_places(tmp_path: Path) 
     assert Failure.model_validate_json(process.log[-1]) == failure
     assert failure.message in process.log[-2]
     assert not any("Traceback" in line for line in process.log)
+
+
+@pytest.mark.parametrize("told", [{}, {"LD_PRELOAD": ""}], ids=["nothing", "the system's"])
+def test_it_takes_tcmalloc_where_it_is_unless_told_otherwise(tmp_path: Path, told: dict[str, str]) -> None:
+    installed = any(Path("/usr/lib").glob("**/libtcmalloc_minimal.so.4"))
+    with serving(make_tiny_model("llama", tmp_path / "tiny"), env=told) as process:
+        process.until_ready()
+    (ready,) = (line for line in process.log if " ready " in line)
+    assert f" allocator={'tcmalloc' if installed and not told else 'system'} " in ready
 
 
 def test_it_describes_what_it_serves(http: httpx.Client) -> None:

@@ -9,6 +9,7 @@ from functools import partial
 from typing import Any, Final
 
 from hfmodel_api.wire import Failure, Stage
+from hfmodel_runtime.allocator import allocator_in_use
 from hfmodel_runtime.engine.protocol import Engine, LoadOptions
 from hfmodel_runtime.lifecycle import Event, Lifecycle, State
 from hfmodel_runtime.server.app import create_app
@@ -98,6 +99,7 @@ class ServingProcess:
             "device": info.device,
             "dtype": info.dtype,
             "max_length": info.max_length,
+            "allocator": allocator_in_use(),
             "load_seconds": info.load_seconds,
         }
         logger.info("ready", extra={"fields": fields})
