@@ -28,7 +28,7 @@ PARTS = ("callers", "router", "runtime")
 
 @dataclass(frozen=True, slots=True)
 class Usage:
-    """What each of `PARTS` takes, `seconds` after the leg began: resident bytes, and seconds of CPU since it started."""
+    """What each of `PARTS` takes, `seconds` after the leg began: resident bytes, and CPU seconds since it started."""
 
     seconds: float
     resident: Mapping[str, int]

@@ -1,8 +1,8 @@
 """The allocator of a serving process: tcmalloc, where it is installed (Debian's libtcmalloc-minimal4).
 
-A step makes and drops some thousand tensors. With glibc's allocator it takes a tenth to a quarter longer for one row, and
-the longer a process has served, the slower it gets (docs/performance.md). An allocator has to be there before anything
-else is loaded, so the process replaces itself, once, as the very first thing that it does.
+A step makes and drops some thousand tensors. With glibc's allocator it takes a tenth to a quarter longer for one row,
+and the longer a process has served, the slower it gets (docs/performance.md). An allocator has to be there before
+anything else is loaded, so the process replaces itself, once, as the very first thing that it does.
 """
 
 import os

@@ -12,7 +12,7 @@ import torch
 
 SHORTEST = 16  # tokens; fewer are computed as fast as they are found
 
-MOST = 512  # beginnings; those that begin alike are looked at for every prompt, and of a small model very many would fit
+MOST = 512  # beginnings; of a small model very many would fit, and those that begin alike are all looked at
 
 LayerStates = Sequence[tuple[torch.Tensor, torch.Tensor]]  # keys and values [1, heads, tokens, size] of each layer
 

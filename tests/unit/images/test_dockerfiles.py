@@ -79,9 +79,16 @@ def test_nothing_is_run_in_the_image_that_is_shipped(dockerfile: Dockerfile) -> 
     assert "RUN" not in {each.word for each in dockerfile.final}
 
 
-def test_nothing_is_fetched_but_packages_by_pip(dockerfile: Dockerfile) -> None:
+def test_nothing_is_fetched_but_packages_by_pip_and_the_allocator(dockerfile: Dockerfile) -> None:
     assert dockerfile.everywhere("ADD") == []
-    assert not [text for text in dockerfile.everywhere("RUN") if re.search(r"\b(apt|apt-get|curl|wget|git)\b", text)]
+    fetching = [text for text in dockerfile.everywhere("RUN") if re.search(r"\b(apt|apt-get|curl|wget|git)\b", text)]
+    assert all(text.startswith("package=libtcmalloc-minimal4 ") for text in fetching)
+
+
+@pytest.mark.parametrize("name", ["runtime", "runtime-gpu"])
+def test_the_runtimes_images_have_the_allocator(name: str) -> None:
+    dockerfile = read(REPOSITORY / IMAGES[name].dockerfile)
+    assert "--from=allocator /allocator /" in [each.text for each in dockerfile.final if each.word == "COPY"]
 
 
 def test_every_installation_is_constrained_or_pinned(dockerfile: Dockerfile) -> None:

@@ -51,7 +51,7 @@ def test_the_process_stays_the_same_with_its_arguments(tmp_path: Path) -> None:
         "allocator.take_allocator()\n"
     )
     environment = {name: value for name, value in os.environ.items() if name != "LD_PRELOAD"}
-    command = [sys.executable, program, "--one", "two words"]
+    command = [sys.executable, str(program), "--one", "two words"]
     done = subprocess.run(command, capture_output=True, text=True, check=True, env=environment)
     before, after = done.stdout.splitlines()
     pid = before.split()[0]
