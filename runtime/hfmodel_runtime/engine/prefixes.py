@@ -81,8 +81,11 @@ class PrefixStore:
         length = SHORTEST - 1
         for known in self._alike(wanted):
             # Only who shares the next token, too, shares more than the best so far.
-            if known[length : length + 1] == wanted[length : length + 1] and _shared(known, wanted) > length:
-                best, length = known, _shared(known, wanted)
+            if known[length : length + 1] != wanted[length : length + 1]:
+                continue
+            shared = _shared(known, wanted)
+            if shared > length:
+                best, length = known, shared
         return None if best is None else Beginning(self._kept[best], length)
 
     def _alike(self, tokens: tuple[int, ...]) -> set[tuple[int, ...]]:

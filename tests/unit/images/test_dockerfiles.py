@@ -91,6 +91,13 @@ def test_the_runtimes_images_have_the_allocator(name: str) -> None:
     assert "--from=allocator /allocator /" in [each.text for each in dockerfile.final if each.word == "COPY"]
 
 
+def test_both_runtimes_get_the_allocator_in_the_same_way() -> None:
+    runtimes = [read(REPOSITORY / IMAGES[name].dockerfile) for name in ("runtime", "runtime-gpu")]
+    cpu, gpu = ([part for part in each.stages if part[0].text.endswith(" AS allocator")] for each in runtimes)
+    assert cpu
+    assert cpu == gpu
+
+
 def test_every_installation_is_constrained_or_pinned(dockerfile: Dockerfile) -> None:
     commands = [command for text in dockerfile.everywhere("RUN") for command in text.split("&&")]
     installing = [command for command in commands if "pip" in command and " install " in command]
